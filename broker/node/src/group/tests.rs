@@ -1,0 +1,8 @@
+//! The coordinator against a make-believe `__consumer_offsets`, driven by encoded requests as a client sends them.
+
+mod failover;
+mod offsets;
+mod random;
+mod rebalance;
+mod statics;
+mod world;
