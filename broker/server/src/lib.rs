@@ -1,0 +1,53 @@
+//! The real world around a node: sockets, files, clock and signals for a [`node::step::Step`].
+//!
+//! Promises: one thread owns the node and never waits for a disk; what the node asks for is carried out in the order that
+//! the seam states; a start that can't succeed says what happened, where, and what to do next. Not promised: TLS, more
+//! than one data directory, or that a message to a hopelessly slow peer is kept (the connection is closed instead).
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate is the real world: it reads clocks and starts threads"
+)]
+
+mod connection;
+mod network;
+mod owner;
+mod say;
+mod startup;
+mod storage;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use node::config::NodeConfig;
+use node::node::Node;
+use node::step::Severity;
+
+/// Reads the file and runs a node until it ends.
+pub fn run(config_path: &Path) -> anyhow::Result<ExitCode> {
+    let (config, warnings) = startup::read_config(config_path)?;
+    for warning in warnings {
+        say::say(Severity::Warn, &format!("{}: {warning}", config_path.display()));
+    }
+    run_config(config)
+}
+
+/// Runs a node until it ends: by SIGTERM or SIGINT (controlled shutdown, exit code 0), or because its storage failed (1).
+pub fn run_config(config: NodeConfig) -> anyhow::Result<ExitCode> {
+    let ended = run_node(config);
+    say::flush();
+    ended
+}
+
+fn run_node(config: NodeConfig) -> anyhow::Result<ExitCode> {
+    startup::raise_file_limit();
+    let directory = startup::lock_directory(&config)?;
+    let network = network::Network::bind(&config)?;
+    let seed = match config.highwater_seed {
+        Some(seed) => seed,
+        None => startup::random_seed()?,
+    };
+    let node = Node::new(config.clone(), seed);
+    let code = owner::Owner::new(node, network, &config, directory.path())?.run()?;
+    drop(directory);
+    Ok(ExitCode::from(code))
+}
