@@ -1,0 +1,87 @@
+//! Records of one session that stand in a log in another order than they were sent.
+
+use super::fold::Row;
+use super::prose::{count_of, number, offset};
+use super::*;
+
+/// The furthest place that a session's records have come to in a log so far.
+#[derive(Clone, Copy)]
+struct Furthest {
+    session: usize,
+    offset: i64,
+    slot: Slot,
+}
+
+impl Closing<'_> {
+    pub(super) fn reordered(&self) -> Answer {
+        let mut furthest: Vec<Option<Furthest>> = vec![None; self.checker.logs.len()];
+        // A run goes on while the session's next records in this log stand before the same one.
+        let mut runs: Vec<(Slot, Vec<Row>)> = Vec::new();
+        let mut open: Vec<Option<usize>> = vec![None; self.checker.logs.len()];
+        let mut count = 0;
+        for (session, slot, record) in self.records() {
+            let Some(offset) = self.first_appearance(slot, record) else { continue };
+            let log = record.log as usize;
+            let ahead = furthest[log].filter(|ahead| ahead.session == session);
+            let Some(ahead) = ahead.filter(|ahead| ahead.offset > offset) else {
+                furthest[log] = Some(Furthest { session, offset, slot });
+                open[log] = None;
+                continue;
+            };
+            count += 1;
+            let row = Row { log: record.log, group: 0, offset: Some(offset), slot };
+            match open[log] {
+                Some(index) => runs[index].1.push(row),
+                None => {
+                    open[log] = Some(runs.len());
+                    runs.push((ahead.slot, vec![row]));
+                }
+            }
+        }
+        let findings = runs
+            .iter()
+            .take(self.checker.options.findings_max)
+            .map(|(ahead, run)| {
+                let mut finding =
+                    self.finding(Kind::Reordered, run, self.order_because(*ahead, run));
+                finding.evidence.splice(0..0, self.evidence(*ahead));
+                finding
+            })
+            .collect();
+        Answer { count, findings, unknown: None }
+    }
+
+    /// Where a record stands first in its log: by the final reads, or by any where there are none.
+    fn first_appearance(&self, slot: Slot, record: &records::Record) -> Option<i64> {
+        if !record.is_sent() || !record.is_read() || self.finally_seen(record) == Some(false) {
+            return None;
+        }
+        let Some(elsewhere) = self.checker.records.elsewhere(slot) else {
+            return Some(record.offset);
+        };
+        let mask = *self.covered[record.log as usize].as_ref().unwrap_or(&0);
+        let counts = |place: &&records::Place| mask == 0 || place.finals & mask != 0;
+        elsewhere.places.iter().filter(counts).map(|place| place.offset).min()
+    }
+
+    fn order_because(&self, ahead: Slot, run: &[Row]) -> String {
+        let records = &self.checker.records;
+        let first = records.id(run[0].slot);
+        let before = records.id(ahead);
+        let count = run.len() as u64;
+        let where_ahead = self.first_appearance(ahead, records.get(ahead)).unwrap_or(-1);
+        format!(
+            "Session {} sent sequence {} before sequence {} to {}, but the log holds them the other way round: {} at offset {}, {} at offset {}. {} stand{} before a record that was sent earlier.",
+            first.session.0,
+            number(before.sequence),
+            number(first.sequence),
+            self.checker.log_name(self.checker.logs[run[0].log as usize].log),
+            number(first.sequence),
+            offset(run[0].offset.unwrap_or(-1)),
+            number(before.sequence),
+            offset(where_ahead),
+            count_of(count, "record"),
+            if count == 1 { "s" } else { "" },
+        )
+    }
+}

@@ -1,0 +1,526 @@
+//! Finds anomalies in what clients saw, and reads nothing else: no fault, no log of a broker, no setting but those
+//! that decide what may be removed.
+//!
+//! Promises: exact (no sampling, no budget changes an answer); the same answer live and from a stored history; no
+//! history makes it panic. What cannot be told is `unknown`, with the reason. Memory: 32 bytes for each record sent,
+//! 4 for each offset read, and something for each anomaly; holes and high first offsets cost nothing.
+//! Absent on purpose: any judgement whether an anomaly breaks a promise. The judge decides that.
+//!
+//! Feed events in the order in which they were written down, then `finish`.
+
+mod finish;
+mod log_table;
+mod passes;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use log_table::{Conflict, FOREIGN, Gap, LogTable};
+use model::facts::{HistoryFacts, LogFacts, ProducerFacts, TopicFacts};
+use model::finding::{Check, Counts};
+use model::history::{
+    Event, LogRef, Outcome, PassKind, ReaderEvent, RecordId, Seen, Session, Time,
+};
+use model::settings::{Acks, TopicSettings};
+use passes::{Pass, Passes};
+use records::{Fate, Records, Slot};
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a check needs to be told.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Distinct readers that must have read a log from its start to its end before a record is called lost for being
+    /// absent from it.
+    pub final_readers: usize,
+    /// Findings kept for each kind; counts are exact all the same.
+    pub findings_max: usize,
+    /// Records named in a finding.
+    pub ids_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { final_readers: 2, findings_max: 4096, ids_max: 8 }
+    }
+}
+
+/// The answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// One for each [`model::finding::Kind`], in that order.
+    pub checks: Vec<Check>,
+    pub counts: Counts,
+    pub facts: HistoryFacts,
+    /// What was odd about the history itself.
+    pub warnings: Vec<String>,
+}
+
+/// A record that a reader saw and that is no record of its log: damaged, unsent or sent elsewhere.
+#[derive(Clone, Copy)]
+struct Sighting {
+    id: RecordId,
+    at_ms: u32,
+    reader: Session,
+    /// Where it was sent to, if that is another log.
+    sent_to: Option<LogRef>,
+}
+
+/// A reader that went back.
+#[derive(Clone, Copy)]
+struct Backward {
+    reader: Session,
+    pass: u32,
+    /// The offset handed out before, and the one that came after it.
+    from: i64,
+    to: i64,
+    at_ms: u32,
+}
+
+/// Of a log's start and end, as its leader told them.
+#[derive(Clone, Copy)]
+struct Bounds {
+    leader_epoch: i32,
+    start: i64,
+    end: i64,
+    at_ms: u32,
+}
+
+struct LogState {
+    log: LogRef,
+    table: LogTable,
+    gaps: Vec<Gap>,
+    backward: Vec<Backward>,
+    /// By offset.
+    corrupted: BTreeMap<i64, Sighting>,
+    phantoms: BTreeMap<i64, Sighting>,
+    foreign: u64,
+    ok: u64,
+    unacknowledged: u64,
+    first_ok_ms: Option<u32>,
+    last_ok_ms: Option<u32>,
+    settled: Option<Bounds>,
+    /// The highest log start offset that anybody told.
+    start_max: i64,
+    /// Records below this were removed on request.
+    deleted_before: i64,
+}
+
+/// Takes a history event by event.
+pub struct Checker {
+    options: Options,
+    records: Records,
+    logs: Vec<LogState>,
+    log_index: FxHashMap<LogRef, u32>,
+    topics: BTreeMap<u32, TopicFacts>,
+    producers: BTreeMap<u32, ProducerFacts>,
+    readers: BTreeMap<u32, String>,
+    passes: Passes,
+    facts: HistoryFacts,
+    counts: Counts,
+    now_ms: u32,
+    /// Outcomes of sends that nobody intended, and intents or outcomes that came twice.
+    sent_without_send: u64,
+    repeated_events: u64,
+    negative_offsets: u64,
+}
+
+impl Checker {
+    pub fn new(options: Options) -> Checker {
+        Checker {
+            options,
+            records: Records::default(),
+            logs: Vec::new(),
+            log_index: FxHashMap::default(),
+            topics: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            passes: Passes::default(),
+            facts: HistoryFacts::default(),
+            counts: Counts::default(),
+            now_ms: 0,
+            sent_without_send: 0,
+            repeated_events: 0,
+            negative_offsets: 0,
+        }
+    }
+
+    /// What was counted so far; what the final reads saw is only known at the end.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Says that the history ends before its run did: reads without a send are then unknown, not phantoms.
+    pub fn history_was_cut(&mut self, because: &str) {
+        self.facts.cut = Some(because.to_owned());
+    }
+
+    /// Takes the next event.
+    pub fn feed(&mut self, time: &Time, event: &Event) {
+        let now_ms = u32::try_from(time.mono_ns / 1_000_000).unwrap_or(u32::MAX);
+        self.now_ms = now_ms;
+        self.facts.last_event_ms = self.facts.last_event_ms.max(u64::from(now_ms));
+        match event {
+            Event::Send { id, log, .. } => self.send(*id, *log),
+            Event::Sent { id, outcome, .. } => self.sent(*id, *outcome),
+            Event::Polled { reader, pass, log, records } => {
+                self.polled(*reader, *pass, *log, records)
+            }
+            rare => self.rare(rare),
+        }
+    }
+
+    fn rare(&mut self, event: &Event) {
+        let at_ms = u64::from(self.now_ms);
+        match event {
+            Event::Run { .. } | Event::SessionClosed { .. } => {}
+            Event::Topic { topic, name, topic_id, settings } => {
+                let facts = TopicFacts {
+                    topic: *topic,
+                    name: name.clone(),
+                    topic_id: *topic_id,
+                    settings: vec![(at_ms, settings.clone())],
+                    deleted_ms: None,
+                };
+                for partition in 0..settings.partitions.min(100_000) {
+                    self.log(LogRef { topic: *topic, partition });
+                }
+                self.topics.entry(topic.0).or_insert(facts);
+            }
+            Event::Settings { topic, settings } => {
+                if let Some(known) = self.topics.get_mut(&topic.0) {
+                    known.settings.push((at_ms, settings.clone()));
+                }
+            }
+            Event::TopicDeleted { topic } => {
+                if let Some(known) = self.topics.get_mut(&topic.0) {
+                    known.deleted_ms = Some(at_ms);
+                }
+            }
+            Event::Phase { phase } => self.facts.phases.push((at_ms, *phase)),
+            Event::ProducerOpened { session, name, settings } => {
+                let facts = ProducerFacts {
+                    session: *session,
+                    name: name.clone(),
+                    opened_ms: at_ms,
+                    settings: settings.clone(),
+                    ok: 0,
+                    fail: 0,
+                    info: 0,
+                    unacknowledged: 0,
+                };
+                self.producers.entry(session.0).or_insert(facts);
+            }
+            Event::ConsumerOpened { session, name, .. } => {
+                self.readers.insert(session.0, name.clone());
+            }
+            Event::PassBegan { reader, pass, kind } => self.pass_began(*reader, *pass, *kind),
+            Event::PassEnded { reader, pass, complete } => {
+                let index = self.passes.index(*reader, *pass);
+                self.passes.list[index].ended = true;
+                self.passes.list[index].complete = *complete;
+            }
+            Event::Reader { reader, pass, what } => self.reader_event(*reader, *pass, what),
+            Event::LogBounds { log, leader_epoch, start, end, settled } => {
+                let at_ms = self.now_ms;
+                let index = self.log(*log);
+                let state = &mut self.logs[index as usize];
+                state.start_max = state.start_max.max(*start);
+                if *settled {
+                    let (leader_epoch, start, end) = (*leader_epoch, *start, *end);
+                    state.settled = Some(Bounds { leader_epoch, start, end, at_ms });
+                }
+            }
+            Event::RecordsDeleted { log, before } => {
+                let index = self.log(*log);
+                let state = &mut self.logs[index as usize];
+                state.deleted_before = state.deleted_before.max(*before);
+            }
+            Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } => {
+                unreachable!("taken by `feed`")
+            }
+        }
+    }
+
+    fn log(&mut self, log: LogRef) -> u32 {
+        if let Some(index) = self.log_index.get(&log) {
+            return *index;
+        }
+        let index = self.logs.len() as u32;
+        self.log_index.insert(log, index);
+        self.logs.push(LogState {
+            log,
+            table: LogTable::default(),
+            gaps: Vec::new(),
+            backward: Vec::new(),
+            corrupted: BTreeMap::new(),
+            phantoms: BTreeMap::new(),
+            foreign: 0,
+            ok: 0,
+            unacknowledged: 0,
+            first_ok_ms: None,
+            last_ok_ms: None,
+            settled: None,
+            start_max: 0,
+            deleted_before: 0,
+        });
+        index
+    }
+
+    fn send(&mut self, id: RecordId, log: LogRef) {
+        let index = self.log(log);
+        let slot = self.records.slot(id);
+        let record = self.records.get_mut(slot);
+        if record.is_sent() {
+            self.repeated_events += 1;
+            return;
+        }
+        if record.is_read() && record.log != index {
+            // It was read before its intent was written down, and in another log.
+            let offset = record.offset;
+            let (found, at_ms, reader) = (record.log, record.read_ms, record.reader);
+            record.forget_read();
+            let reader = self.passes.reader_of(reader);
+            let sighting = Sighting { id, at_ms, reader, sent_to: Some(log) };
+            self.logs[found as usize].phantoms.insert(offset, sighting);
+        }
+        let record = self.records.get_mut(slot);
+        record.log = index;
+        record.sent_ms = self.now_ms;
+        record.set_sent();
+    }
+
+    fn sent(&mut self, id: RecordId, outcome: Outcome) {
+        let now_ms = self.now_ms;
+        let slot = self.records.slot(id);
+        let record = self.records.get_mut(slot);
+        if !record.is_sent() {
+            self.sent_without_send += 1;
+            return;
+        }
+        let fate = match outcome {
+            Outcome::Ok { .. } => Fate::Ok,
+            Outcome::Fail => Fate::Fail,
+            Outcome::Info => Fate::Info,
+            Outcome::Unacknowledged => Fate::Unacknowledged,
+        };
+        let before = record.fate();
+        if before != Fate::Open {
+            self.repeated_events += 1;
+            // An acknowledgement is never taken back by another word about the same send.
+            if before == Fate::Ok || fate != Fate::Ok {
+                return;
+            }
+            self.count(id, before, -1);
+        }
+        let record = self.records.get_mut(slot);
+        record.set_fate(fate);
+        record.done_ms = now_ms;
+        let log = record.log;
+        self.count(id, fate, 1);
+        let state = &mut self.logs[log as usize];
+        state.unacknowledged += u64::from(fate == Fate::Unacknowledged);
+        if let Outcome::Ok { offset } = outcome {
+            state.ok += 1;
+            state.first_ok_ms.get_or_insert(now_ms);
+            state.last_ok_ms = Some(now_ms);
+            match offset {
+                Some(offset) if offset >= 0 => self.records.acknowledged_at(slot, offset),
+                Some(_) => self.negative_offsets += 1,
+                None => {}
+            }
+        }
+    }
+
+    fn count(&mut self, id: RecordId, fate: Fate, by: i64) {
+        let add = |count: &mut u64| *count = count.saturating_add_signed(by);
+        let producer = self.producers.get_mut(&id.session.0);
+        let (total, own) = match fate {
+            Fate::Ok => (&mut self.counts.ok, producer.map(|known| &mut known.ok)),
+            Fate::Fail => (&mut self.counts.fail, producer.map(|known| &mut known.fail)),
+            Fate::Info => (&mut self.counts.info, producer.map(|known| &mut known.info)),
+            Fate::Unacknowledged => {
+                (&mut self.counts.unacknowledged, producer.map(|known| &mut known.unacknowledged))
+            }
+            Fate::Open => return,
+        };
+        add(total);
+        if let Some(own) = own {
+            add(own);
+        }
+    }
+
+    fn pass_began(&mut self, reader: Session, number: u32, kind: PassKind) {
+        let index = self.passes.index(reader, number);
+        self.passes.list[index].kind = kind;
+        if kind == PassKind::Final && self.passes.list[index].bit.is_none() {
+            let bit = match self.passes.free_bit() {
+                Some(bit) => Some(bit),
+                None => self.reuse_bit(),
+            };
+            self.passes.list[index].bit = bit;
+        }
+    }
+
+    /// More final passes than bits: those of passes that ended without being complete are taken back.
+    fn reuse_bit(&mut self) -> Option<u8> {
+        let taken_back = self.passes.take_back_bits();
+        if taken_back != 0 {
+            self.records.clear_finals(taken_back);
+            for log in &mut self.logs {
+                log.table.clear_finals(taken_back);
+            }
+        }
+        self.passes.free_bit()
+    }
+
+    fn reader_event(&mut self, reader: Session, number: u32, what: &ReaderEvent) {
+        let pass = self.passes.index(reader, number);
+        match what {
+            ReaderEvent::Assigned { logs } => {
+                let logs: Vec<(u32, Option<i64>)> =
+                    logs.iter().map(|(log, from)| (self.log(*log), *from)).collect();
+                self.passes.list[pass].assigned(&logs);
+            }
+            ReaderEvent::Revoked { logs } => {
+                for log in logs {
+                    let index = self.log(*log);
+                    self.passes.list[pass].forget_position(index);
+                }
+            }
+            ReaderEvent::Seek { log, offset } => {
+                let index = self.log(*log);
+                self.passes.list[pass].moved_to(index, Some(*offset));
+            }
+            ReaderEvent::OutOfRange { log, reset_to, .. } => {
+                let index = self.log(*log);
+                self.passes.list[pass].moved_to(index, *reset_to);
+            }
+            ReaderEvent::EndOfLog { log, offset } => {
+                let index = self.log(*log);
+                self.passes.list[pass].reached_end(index, *offset);
+            }
+            ReaderEvent::Error { .. } => {}
+        }
+    }
+
+    fn polled(&mut self, reader: Session, number: u32, log: LogRef, polled: &[(i64, Seen)]) {
+        let log_index = self.log(log);
+        let pass_index = self.passes.index(reader, number);
+        let Checker { passes, logs, records, counts, .. } = self;
+        let pass = &mut passes.list[pass_index];
+        let finals = pass.finals();
+        let state = &mut logs[log_index as usize];
+        let now_ms = self.now_ms;
+        for (offset, what) in polled {
+            let offset = *offset;
+            if offset < 0 || offset == i64::MAX {
+                self.negative_offsets += 1;
+                continue;
+            }
+            counts.polled += 1;
+            step(pass, pass_index, log_index, state, offset, now_ms);
+            let sighting = |id, sent_to| Sighting { id, at_ms: now_ms, reader, sent_to };
+            let occupant = match what {
+                Seen::Record(id) => {
+                    let slot = records.slot(*id);
+                    let sent_to = records.get(slot).log;
+                    if records.get(slot).is_sent() && sent_to != log_index {
+                        state.phantoms.entry(offset).or_insert(sighting(*id, None));
+                        FOREIGN
+                    } else {
+                        let first = !records.get(slot).is_read();
+                        records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
+                        counts.read += u64::from(first);
+                        slot.0
+                    }
+                }
+                Seen::Corrupted(id) => {
+                    let slot = records.slot(*id);
+                    records.get_mut(slot).set_corrupted();
+                    state.corrupted.entry(offset).or_insert(sighting(*id, None));
+                    continue;
+                }
+                Seen::Misplaced { id, sent_to } => {
+                    state.phantoms.entry(offset).or_insert(sighting(*id, Some(*sent_to)));
+                    FOREIGN
+                }
+                Seen::Foreign => {
+                    state.foreign += u64::from(state.table.get(offset).is_none());
+                    FOREIGN
+                }
+            };
+            let seen = Conflict { occupant, finals, at_ms: now_ms, pass: pass.ordinal };
+            let before = |slot: u32| {
+                let record = records.get(Slot(slot));
+                let places = records.elsewhere(Slot(slot)).map(|known| &known.places);
+                let here = places.into_iter().flatten().find(|place| place.offset == offset);
+                match here {
+                    Some(place) => (place.finals, place.at_ms, record.reader),
+                    None => (record.finals, record.read_ms, record.reader),
+                }
+            };
+            state.table.put(offset, seen, before);
+        }
+    }
+
+    fn topic_name(&self, log: LogRef) -> String {
+        match self.topics.get(&log.topic.0) {
+            Some(topic) => topic.name.clone(),
+            None => format!("topic #{}", log.topic.0),
+        }
+    }
+
+    fn acks_of(&self, id: RecordId) -> Option<Acks> {
+        self.producers.get(&id.session.0).map(|producer| producer.settings.acks)
+    }
+
+    /// The settings that were in force on a log at any time from `from_ms` on.
+    fn settings_since(&self, log: LogRef, from_ms: u32) -> impl Iterator<Item = &TopicSettings> {
+        let settings = self.topics.get(&log.topic.0).map_or(&[][..], |topic| &topic.settings);
+        let begin = settings.partition_point(|(at_ms, _)| *at_ms <= u64::from(from_ms));
+        settings[begin.saturating_sub(1)..].iter().map(|(_, settings)| settings)
+    }
+
+    fn is_deleted(&self, log: LogRef) -> bool {
+        self.topics.get(&log.topic.0).is_some_and(|topic| topic.deleted_ms.is_some())
+    }
+
+    fn log_facts(&self, state: &LogState, covered: Result<(), String>) -> LogFacts {
+        LogFacts {
+            log: state.log,
+            topic: self.topic_name(state.log),
+            ok: state.ok,
+            unacknowledged: state.unacknowledged,
+            first_ok_ms: state.first_ok_ms.map(u64::from),
+            last_ok_ms: state.last_ok_ms.map(u64::from),
+            start: state.settled.map(|bounds| bounds.start),
+            end: state.settled.map(|bounds| bounds.end),
+            leader_epoch: state.settled.map(|bounds| bounds.leader_epoch),
+            finally_read: covered.is_ok(),
+            because: covered.err(),
+        }
+    }
+}
+
+/// Moves a reader over the record that it was handed, and notes where it jumped or went back.
+fn step(
+    pass: &mut Pass,
+    pass_index: usize,
+    log_index: u32,
+    state: &mut LogState,
+    offset: i64,
+    at_ms: u32,
+) {
+    let position = pass.position(log_index);
+    let from_start = std::mem::take(&mut position.from_start);
+    let Some(next) = position.advance(offset) else { return };
+    if offset > next {
+        let pass = pass_index as u32;
+        state.gaps.push(Gap { from: next, to: offset, at_ms, pass, from_start });
+    } else {
+        let (reader, pass) = (pass.reader, pass.number);
+        state.backward.push(Backward { reader, pass, from: next - 1, to: offset, at_ms });
+    }
+}

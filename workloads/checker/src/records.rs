@@ -1,0 +1,321 @@
+//! Everything known about each record sent or seen: 32 bytes each, and a side table for those seen in more places
+//! than one.
+
+use model::history::{RecordId, Session};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+
+/// Where a record stands in [`Records`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// Records of one session that stand together.
+const CHUNK: usize = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No outcome was written down: indeterminate.
+    Open,
+    Ok,
+    Fail,
+    Info,
+    Unacknowledged,
+}
+
+mod flag {
+    pub(super) const FATE: u16 = 0x07;
+    pub(super) const SENT: u16 = 0x08;
+    pub(super) const READ: u16 = 0x10;
+    /// `offset` is where it was acknowledged.
+    pub(super) const ACKNOWLEDGED_AT: u16 = 0x20;
+    /// The side table knows more places.
+    pub(super) const ELSEWHERE: u16 = 0x40;
+    pub(super) const CORRUPTED: u16 = 0x80;
+}
+
+/// One record.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    /// Where it was first read; until then, where it was acknowledged; -1 for neither.
+    pub(crate) offset: i64,
+    pub(crate) log: u32,
+    pub(crate) sent_ms: u32,
+    pub(crate) done_ms: u32,
+    pub(crate) read_ms: u32,
+    /// The final passes that read it in its log, a bit each.
+    pub(crate) finals: u16,
+    /// Ordinal of the pass that read it first.
+    pub(crate) reader: u16,
+    flags: u16,
+}
+
+const NOTHING: Record = Record {
+    offset: -1,
+    log: 0,
+    sent_ms: 0,
+    done_ms: 0,
+    read_ms: 0,
+    finals: 0,
+    reader: 0,
+    flags: 0,
+};
+
+impl Record {
+    pub(crate) fn is_sent(&self) -> bool {
+        self.flags & flag::SENT != 0
+    }
+
+    pub(crate) fn set_sent(&mut self) {
+        self.flags |= flag::SENT;
+    }
+
+    pub(crate) fn is_read(&self) -> bool {
+        self.flags & flag::READ != 0
+    }
+
+    pub(crate) fn is_corrupted(&self) -> bool {
+        self.flags & flag::CORRUPTED != 0
+    }
+
+    pub(crate) fn set_corrupted(&mut self) {
+        self.flags |= flag::CORRUPTED;
+    }
+
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.flags & flag::ELSEWHERE != 0
+    }
+
+    pub(crate) fn fate(&self) -> Fate {
+        match self.flags & flag::FATE {
+            1 => Fate::Ok,
+            2 => Fate::Fail,
+            3 => Fate::Info,
+            4 => Fate::Unacknowledged,
+            _ => Fate::Open,
+        }
+    }
+
+    pub(crate) fn set_fate(&mut self, fate: Fate) {
+        let bits = match fate {
+            Fate::Open => 0,
+            Fate::Ok => 1,
+            Fate::Fail => 2,
+            Fate::Info => 3,
+            Fate::Unacknowledged => 4,
+        };
+        self.flags = (self.flags & !flag::FATE) | bits;
+    }
+
+    /// What was taken for a read of it was none.
+    pub(crate) fn forget_read(&mut self) {
+        self.flags &= !(flag::READ | flag::ELSEWHERE);
+        self.finals = 0;
+        self.offset = -1;
+    }
+}
+
+/// One place where a record was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: i64,
+    /// The final passes that read it there.
+    pub(crate) finals: u16,
+    pub(crate) at_ms: u32,
+}
+
+/// Of a record that was acknowledged or read at more offsets than one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// Where it was acknowledged, if that is none of the places.
+    pub(crate) acknowledged_at: Option<i64>,
+    pub(crate) places: Vec<Place>,
+}
+
+struct Chunk {
+    session: u32,
+    first_sequence: u64,
+    records: Box<[Record; CHUNK]>,
+}
+
+/// The chunks of a session by number; those that follow each other from 0 without a hole stand in a vector.
+#[derive(Default)]
+struct SessionChunks {
+    dense: Vec<u32>,
+    sparse: BTreeMap<u64, u32>,
+}
+
+impl SessionChunks {
+    fn get(&self, number: u64) -> Option<u32> {
+        let dense = usize::try_from(number).ok().and_then(|number| self.dense.get(number));
+        dense.or_else(|| self.sparse.get(&number)).copied()
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Records {
+    chunks: Vec<Chunk>,
+    sessions: Vec<(u32, SessionChunks)>,
+    session_index: FxHashMap<u32, u32>,
+    elsewhere: FxHashMap<Slot, Elsewhere>,
+}
+
+impl Records {
+    /// The slot of a record, made if it has none yet.
+    pub(crate) fn slot(&mut self, id: RecordId) -> Slot {
+        let session = id.session.0;
+        let index = match self.session_index.get(&session) {
+            Some(index) => *index,
+            None => {
+                let index = self.sessions.len() as u32;
+                self.session_index.insert(session, index);
+                self.sessions.push((session, SessionChunks::default()));
+                index
+            }
+        };
+        let number = id.sequence / CHUNK as u64;
+        let chunk = match self.sessions[index as usize].1.get(number) {
+            Some(chunk) => chunk,
+            None => self.add_chunk(index as usize, number),
+        };
+        Slot(chunk * CHUNK as u32 + (id.sequence % CHUNK as u64) as u32)
+    }
+
+    /// Whether a record's send was written down.
+    pub(crate) fn is_sent(&self, id: RecordId) -> bool {
+        let Some(index) = self.session_index.get(&id.session.0) else { return false };
+        let chunk = self.sessions[*index as usize].1.get(id.sequence / CHUNK as u64);
+        let at = (id.sequence % CHUNK as u64) as usize;
+        chunk.is_some_and(|chunk| self.chunks[chunk as usize].records[at].is_sent())
+    }
+
+    fn add_chunk(&mut self, index: usize, number: u64) -> u32 {
+        let chunk = self.chunks.len() as u32;
+        // The last two slots mean "nothing" and "foreign" in a log's table.
+        assert!(chunk < u32::MAX / CHUNK as u32, "more than four billion records in one history");
+        let (session, of_session) = &mut self.sessions[index];
+        if number == of_session.dense.len() as u64 {
+            of_session.dense.push(chunk);
+        } else {
+            of_session.sparse.insert(number, chunk);
+        }
+        let first_sequence = number * CHUNK as u64;
+        let records = Box::new([NOTHING; CHUNK]);
+        self.chunks.push(Chunk { session: *session, first_sequence, records });
+        chunk
+    }
+
+    pub(crate) fn id(&self, slot: Slot) -> RecordId {
+        let chunk = &self.chunks[slot.0 as usize / CHUNK];
+        let sequence = chunk.first_sequence + u64::from(slot.0) % CHUNK as u64;
+        RecordId { session: Session(chunk.session), sequence }
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> &Record {
+        &self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Record {
+        &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    }
+
+    pub(crate) fn elsewhere(&self, slot: Slot) -> Option<&Elsewhere> {
+        if self.get(slot).is_elsewhere() { self.elsewhere.get(&slot) } else { None }
+    }
+
+    /// Where it was acknowledged, as far as the client was told.
+    pub(crate) fn acknowledged_offset(&self, slot: Slot) -> Option<i64> {
+        let record = self.get(slot);
+        if record.flags & flag::ACKNOWLEDGED_AT != 0 {
+            return Some(record.offset);
+        }
+        self.elsewhere(slot).and_then(|elsewhere| elsewhere.acknowledged_at)
+    }
+
+    /// Notes the offset of an acknowledgement.
+    pub(crate) fn acknowledged_at(&mut self, slot: Slot, offset: i64) {
+        let record = self.get_mut(slot);
+        if !record.is_read() || record.offset == offset {
+            record.offset = offset;
+            record.flags |= flag::ACKNOWLEDGED_AT;
+        } else {
+            self.open_elsewhere(slot).acknowledged_at = Some(offset);
+        }
+    }
+
+    /// Notes that a pass read the record at an offset of its log.
+    pub(crate) fn read_at(
+        &mut self,
+        slot: Slot,
+        log: u32,
+        offset: i64,
+        finals: u16,
+        pass: u16,
+        at_ms: u32,
+    ) {
+        let record = self.get_mut(slot);
+        if !record.is_read() {
+            record.flags |= flag::READ;
+            record.finals = finals;
+            record.read_ms = at_ms;
+            record.reader = pass;
+            if !record.is_sent() {
+                record.log = log;
+            }
+            let acknowledged_at = record.offset;
+            record.offset = offset;
+            if record.flags & flag::ACKNOWLEDGED_AT != 0 && acknowledged_at != offset {
+                record.flags &= !flag::ACKNOWLEDGED_AT;
+                self.open_elsewhere(slot).acknowledged_at = Some(acknowledged_at);
+            }
+            return;
+        }
+        if record.offset != offset || record.is_elsewhere() {
+            let places = &mut self.open_elsewhere(slot).places;
+            match places.iter_mut().find(|place| place.offset == offset) {
+                Some(place) => place.finals |= finals,
+                None => places.push(Place { offset, finals, at_ms }),
+            }
+        }
+        self.get_mut(slot).finals |= finals;
+    }
+
+    /// The side entry of a record that was read: its first place is noted in it when it is made.
+    fn open_elsewhere(&mut self, slot: Slot) -> &mut Elsewhere {
+        let record = self.get_mut(slot);
+        record.flags |= flag::ELSEWHERE;
+        let place = Place { offset: record.offset, finals: record.finals, at_ms: record.read_ms };
+        let made = || Elsewhere { acknowledged_at: None, places: vec![place] };
+        self.elsewhere.entry(slot).or_insert_with(made)
+    }
+
+    /// Sends of a session that never had an outcome.
+    pub(crate) fn open_sends(&self, session: Session) -> u64 {
+        let Some(index) = self.session_index.get(&session.0) else { return 0 };
+        let chunks = &self.sessions[*index as usize].1;
+        let chunks = chunks.dense.iter().chain(chunks.sparse.values());
+        let records = chunks.flat_map(|chunk| self.chunks[*chunk as usize].records.iter());
+        records.filter(|record| record.is_sent() && record.fate() == Fate::Open).count() as u64
+    }
+
+    /// Takes bits of final passes back.
+    pub(crate) fn clear_finals(&mut self, bits: u16) {
+        for record in self.chunks.iter_mut().flat_map(|chunk| chunk.records.iter_mut()) {
+            record.finals &= !bits;
+        }
+        #[allow(clippy::iter_over_hash_type, reason = "each entry is changed on its own")]
+        for elsewhere in self.elsewhere.values_mut() {
+            elsewhere.places.iter_mut().for_each(|place| place.finals &= !bits);
+        }
+    }
+
+    /// Every slot that was sent or seen, in the order of sessions (as first met) and sequences.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, Slot)> {
+        self.sessions.iter().enumerate().flat_map(move |(session, (_, chunks))| {
+            // Every sparse chunk's number is above the dense ones': a dense one is only added behind the others.
+            let dense = chunks.dense.iter().copied();
+            dense.chain(chunks.sparse.values().copied()).flat_map(move |chunk| {
+                (0..CHUNK as u32).map(move |at| (session, Slot(chunk * CHUNK as u32 + at)))
+            })
+        })
+    }
+}

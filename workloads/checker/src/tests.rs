@@ -1,0 +1,6 @@
+mod any;
+mod clean;
+mod found;
+mod history;
+mod loss;
+mod reference;
