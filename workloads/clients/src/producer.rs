@@ -1,0 +1,249 @@
+//! One librdkafka producer on one thread, following an open-loop schedule.
+//!
+//! Promises: every send that was written down gets exactly one outcome, at the latest when the thread ends: what is
+//! then still open is purged and becomes what its status says. A producer that met a fatal error is closed and
+//! replaced by a new session; identity is (session, sequence), so nothing is confused.
+
+use crate::{History, outcome};
+use generator::open_loop::{Due, OpenLoop};
+use generator::stamp::{self, Filler, Stamp};
+use model::history::{Event, Outcome, RecordId, Session};
+use model::settings::{Acks, ProducerSettings};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Numbers sessions over all clients of a run; a number is never used again.
+#[derive(Debug, Default)]
+pub struct Sessions(AtomicU32);
+
+impl Sessions {
+    pub fn open(&self) -> Session {
+        Session(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What a producer thread needs to know.
+pub struct ProducerTask {
+    /// `p1`, `p2`, …: the name under which the history opens its sessions.
+    pub name: String,
+    pub run: u64,
+    pub bootstrap_servers: String,
+    pub topic: String,
+    pub settings: ProducerSettings,
+    pub record_bytes: usize,
+    pub schedule: OpenLoop,
+    pub filler: Arc<Filler>,
+    pub sessions: Arc<Sessions>,
+    /// How long open sends may still be answered once the load has stopped.
+    pub drain_max: Duration,
+}
+
+/// A running producer. Dropping it does not stop it.
+pub struct RunningProducer {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl RunningProducer {
+    /// No further sends; open ones may still be answered.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Sends written down so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every send has its outcome. Call [`RunningProducer::stop`] first.
+    pub fn join(self) -> std::thread::Result<()> {
+        self.thread.join()
+    }
+}
+
+/// Starts the thread. An unusable property is an error here, before anything was sent.
+pub fn start(task: ProducerTask, history: Arc<dyn History>) -> Result<RunningProducer, KafkaError> {
+    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let first = open(&task, &history)?;
+    let thread = {
+        let (stop, sent) = (stop.clone(), sent.clone());
+        std::thread::Builder::new()
+            .name(task.name.clone())
+            .spawn(move || Worker { task, history, stop, sent, value: Vec::new() }.run(first))
+            .expect("the operating system refused a thread")
+    };
+    Ok(RunningProducer { stop, sent, thread })
+}
+
+/// Turns delivery reports into events. librdkafka calls it from `poll`, on the producer's own thread.
+struct Reports {
+    session: Session,
+    acks: Acks,
+    history: Arc<dyn History>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, session = self.session.0, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(session = self.session.0, %error, "{reason}");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, sequence: usize) {
+        let id = RecordId { session: self.session, sequence: sequence as u64 };
+        let (outcome, error) = outcome::classify(report, self.acks);
+        self.history.record(self.history.now(), Event::Sent { id, outcome, error });
+    }
+}
+
+type Client = BaseProducer<Reports>;
+
+fn open(task: &ProducerTask, history: &Arc<dyn History>) -> Result<Client, KafkaError> {
+    let session = task.sessions.open();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &task.bootstrap_servers);
+    for (name, value) in &task.settings.properties {
+        config.set(name, value);
+    }
+    let reports = Reports { session, acks: task.settings.acks, history: history.clone() };
+    let client: Client = config.create_with_context(reports)?;
+    let opened =
+        Event::ProducerOpened { session, name: task.name.clone(), settings: task.settings.clone() };
+    history.record(history.now(), opened);
+    Ok(client)
+}
+
+struct Worker {
+    task: ProducerTask,
+    history: Arc<dyn History>,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    value: Vec<u8>,
+}
+
+impl Worker {
+    fn run(mut self, first: Client) {
+        let mut client = first;
+        let mut due = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            if client.client().fatal_error().is_some() {
+                client = match self.replace(client) {
+                    Some(client) => client,
+                    None => return,
+                };
+            }
+            due.clear();
+            self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
+            self.send_all(&client, &due);
+            client.poll(self.pause());
+        }
+        self.drain(&client);
+        self.close(client);
+    }
+
+    /// Until the next send is due, and never so long that outcomes wait. librdkafka counts whole milliseconds: a
+    /// shorter wait would be none at all, and the thread would spin on the brokers' own processor.
+    fn pause(&self) -> Duration {
+        let now_ns = self.history.now().mono_ns;
+        let until_due =
+            Duration::from_nanos(self.task.schedule.next_due_ns().saturating_sub(now_ns));
+        until_due.clamp(Duration::from_millis(1), Duration::from_millis(2))
+    }
+
+    fn send_all(&mut self, client: &Client, due: &[Due]) {
+        if due.is_empty() {
+            return;
+        }
+        let session = client.context().session;
+        let now = self.history.now();
+        for send in due {
+            let id = RecordId { session, sequence: send.sequence };
+            let intended_mono_ns = send.intended_mono_ns;
+            self.history.record(now, Event::Send { id, log: send.log, intended_mono_ns });
+        }
+        // Intent is on disk before the first byte leaves.
+        self.history.commit();
+        for send in due {
+            self.send(client, session, send, now.wall_ms);
+        }
+        self.sent.fetch_add(due.len() as u64, Ordering::Relaxed);
+    }
+
+    fn send(&mut self, client: &Client, session: Session, send: &Due, timestamp_ms: i64) {
+        let id = RecordId { session, sequence: send.sequence };
+        let stamp = Stamp { run: self.task.run, id, log: send.log, timestamp_ms };
+        stamp::write(&stamp, None, self.task.record_bytes, &self.task.filler, &mut self.value);
+        let record: BaseRecord<'_, (), [u8], usize> =
+            BaseRecord::with_opaque_to(&self.task.topic, send.sequence as usize)
+                .partition(send.log.partition as i32)
+                .timestamp(timestamp_ms)
+                .payload(&self.value);
+        if let Err((error, _)) = client.send(record) {
+            // Refused by the library itself: no delivery report will come for it.
+            let error = Some(outcome::name(&error));
+            self.history
+                .record(self.history.now(), Event::Sent { id, outcome: Outcome::Fail, error });
+        }
+    }
+
+    /// Waits for open sends as long as the task allows, then purges the rest: each gets its outcome.
+    fn drain(&self, client: &Client) {
+        let deadline_ns = self.history.now().mono_ns + self.task.drain_max.as_nanos() as u64;
+        while client.in_flight_count() > 0 && self.history.now().mono_ns < deadline_ns {
+            client.poll(Duration::from_millis(20));
+        }
+        if client.in_flight_count() > 0 {
+            client.purge(PurgeConfig::default().queue().inflight());
+            while client.in_flight_count() > 0 {
+                client.poll(Duration::from_millis(20));
+            }
+        }
+    }
+
+    fn close(&self, client: Client) {
+        let session = client.context().session;
+        drop(client);
+        self.history.record(self.history.now(), Event::SessionClosed { session });
+        self.history.commit();
+    }
+
+    /// A fatal error ends a librdkafka producer for good: what is open is purged, and a new session goes on with
+    /// the schedule.
+    fn replace(&mut self, client: Client) -> Option<Client> {
+        if let Some((code, reason)) = client.client().fatal_error() {
+            tracing::warn!(
+                producer = self.task.name,
+                ?code,
+                "fatal error, opening a new session: {reason}"
+            );
+        }
+        client.purge(PurgeConfig::default().queue().inflight());
+        while client.in_flight_count() > 0 {
+            client.poll(Duration::from_millis(20));
+        }
+        self.close(client);
+        self.task.schedule.restart_sequence();
+        match open(&self.task, &self.history) {
+            Ok(client) => Some(client),
+            Err(error) => {
+                tracing::error!(producer = self.task.name, %error, "cannot open a new session");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Readers: librdkafka consumers that are assigned whole topics and write down every record that they are handed.
+//!
+//! A live reader reads along from the start of each log while the load runs. A final pass reads every log from its
+//! start to the end that the cluster settled on. A position that fell out of its log is an event, never silently
+//! mended: the reader says where it was and where it goes on.
+
+use crate::{History, outcome};
+use generator::stamp;
+use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
+use model::settings::{ConsumerSettings, Isolation};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Message, Timestamp};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Records of one poll loop before they are written down.
+const BATCH_RECORDS_MAX: usize = 2000;
+
+/// What a reader needs to know.
+#[derive(Clone)]
+pub struct ReaderTask {
+    pub name: String,
+    pub run: u64,
+    pub bootstrap_servers: String,
+    pub topic: String,
+    pub topic_ref: TopicRef,
+    pub partitions: u32,
+    /// The topic keeps CreateTime: a record's own timestamp must be what was sent.
+    pub create_time: bool,
+    pub settings: ConsumerSettings,
+    pub session: Session,
+}
+
+/// librdkafka's talk goes to the log, at a level that nobody sees by default.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// A running live reader.
+pub struct RunningReader {
+    stop: Arc<AtomicBool>,
+    polled: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl RunningReader {
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Records handed out so far.
+    pub fn polled(&self) -> u64 {
+        self.polled.load(Ordering::Relaxed)
+    }
+
+    pub fn join(self) -> std::thread::Result<()> {
+        self.thread.join()
+    }
+}
+
+/// Starts a live reader over all partitions of its topic, from the start of each log.
+pub fn start_live(
+    task: ReaderTask,
+    history: Arc<dyn History>,
+) -> Result<RunningReader, KafkaError> {
+    let (stop, polled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut pass = Pass::open(task, 0, PassKind::Live, history)?;
+    let thread = {
+        let (stop, polled) = (stop.clone(), polled.clone());
+        std::thread::Builder::new()
+            .name(pass.task.name.clone())
+            .spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let count = pass.poll_batch(Duration::from_millis(50));
+                    polled.fetch_add(count as u64, Ordering::Relaxed);
+                }
+                pass.close(false);
+            })
+            .expect("the operating system refused a thread")
+    };
+    Ok(RunningReader { stop, polled, thread })
+}
+
+/// Reads every log of the topic from its start to `ends` (exclusive end offset by partition), on the calling thread.
+/// Returns whether it got there before `deadline`; what it saw is written down either way.
+pub fn final_pass(
+    task: ReaderTask,
+    pass: u32,
+    ends: &BTreeMap<u32, i64>,
+    deadline: Duration,
+    history: Arc<dyn History>,
+) -> Result<bool, KafkaError> {
+    let deadline_ns = history.now().mono_ns + deadline.as_nanos() as u64;
+    let mut pass = Pass::open(task, pass, PassKind::Final, history.clone())?;
+    let complete = loop {
+        if pass.reached(ends) {
+            break true;
+        }
+        if history.now().mono_ns > deadline_ns {
+            break false;
+        }
+        pass.poll_batch(Duration::from_millis(100));
+    };
+    pass.close(complete);
+    Ok(complete)
+}
+
+/// One pass of one reader over its topic.
+struct Pass {
+    task: ReaderTask,
+    pass: u32,
+    consumer: BaseConsumer<Quiet>,
+    history: Arc<dyn History>,
+    /// The next offset of each partition, as far as records told.
+    positions: BTreeMap<u32, i64>,
+    /// Partitions that were at their end when last polled.
+    at_end: BTreeSet<u32>,
+}
+
+impl Pass {
+    fn open(
+        task: ReaderTask,
+        pass: u32,
+        kind: PassKind,
+        history: Arc<dyn History>,
+    ) -> Result<Self, KafkaError> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &task.bootstrap_servers);
+        for (name, value) in &task.settings.properties {
+            config.set(name, value);
+        }
+        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+        let (session, name, settings) = (task.session, task.name.clone(), task.settings.clone());
+        history.record(history.now(), Event::ConsumerOpened { session, name, settings });
+        let this = Pass {
+            task,
+            pass,
+            consumer,
+            history,
+            positions: BTreeMap::new(),
+            at_end: BTreeSet::new(),
+        };
+        this.record(Event::PassBegan { reader: session, pass, kind });
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..this.task.partitions {
+            assignment.add_partition_offset(
+                &this.task.topic,
+                partition as i32,
+                Offset::Beginning,
+            )?;
+        }
+        this.consumer.assign(&assignment)?;
+        let logs = (0..this.task.partitions).map(|partition| (this.log(partition), None)).collect();
+        this.record_reader(ReaderEvent::Assigned { logs });
+        Ok(this)
+    }
+
+    fn log(&self, partition: u32) -> LogRef {
+        LogRef { topic: self.task.topic_ref, partition }
+    }
+
+    fn record(&self, event: Event) {
+        self.history.record(self.history.now(), event);
+    }
+
+    fn record_reader(&self, what: ReaderEvent) {
+        self.record(Event::Reader { reader: self.task.session, pass: self.pass, what });
+    }
+
+    fn reached(&self, ends: &BTreeMap<u32, i64>) -> bool {
+        ends.iter().all(|(partition, &end)| {
+            self.positions.get(partition).is_some_and(|&position| position >= end)
+                || self.at_end.contains(partition)
+        })
+    }
+
+    /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
+    fn poll_batch(&mut self, wait: Duration) -> usize {
+        let mut records: BTreeMap<u32, Vec<(i64, Seen)>> = BTreeMap::new();
+        let mut ends = Vec::new();
+        let mut errors = Vec::new();
+        let mut count = 0;
+        let mut timeout = wait;
+        while count < BATCH_RECORDS_MAX {
+            match self.consumer.poll(timeout) {
+                None => break,
+                Some(Ok(message)) => {
+                    let partition = message.partition() as u32;
+                    self.at_end.remove(&partition);
+                    self.positions.insert(partition, message.offset() + 1);
+                    records
+                        .entry(partition)
+                        .or_default()
+                        .push((message.offset(), self.seen(&message, partition)));
+                    count += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => ends.push(partition as u32),
+                Some(Err(error)) => {
+                    errors.push(error);
+                    break;
+                }
+            }
+            timeout = Duration::ZERO;
+        }
+        for (partition, records) in records {
+            let (reader, pass, log) = (self.task.session, self.pass, self.log(partition));
+            self.record(Event::Polled { reader, pass, log, records });
+        }
+        for partition in ends {
+            self.reached_end(partition);
+        }
+        for error in errors {
+            self.failed(&error);
+        }
+        count
+    }
+
+    fn seen(&self, message: &impl Message, partition: u32) -> Seen {
+        let create_time = match message.timestamp() {
+            Timestamp::CreateTime(time) if self.task.create_time => Some(time),
+            _ => None,
+        };
+        stamp::read(
+            self.task.run,
+            self.log(partition),
+            message.key(),
+            message.payload(),
+            create_time,
+        )
+    }
+
+    fn reached_end(&mut self, partition: u32) {
+        let position = self.position(partition).unwrap_or(0);
+        let moved = self.positions.insert(partition, position) != Some(position);
+        if self.at_end.insert(partition) || moved {
+            self.record_reader(ReaderEvent::EndOfLog {
+                log: self.log(partition),
+                offset: position,
+            });
+        }
+    }
+
+    /// Where librdkafka stands, which counts records that it skipped (control records, compacted holes).
+    fn position(&self, partition: u32) -> Option<i64> {
+        let positions = self.consumer.position().ok()?;
+        match positions.find_partition(&self.task.topic, partition as i32)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => self.positions.get(&partition).copied(),
+        }
+    }
+
+    /// Errors are part of the history. Those that say that a position left its log are answered by asking for the
+    /// log's bounds and going on inside them; everything else librdkafka retries by itself.
+    fn failed(&mut self, error: &KafkaError) {
+        let code = error.rdkafka_error_code();
+        let fatal = code == Some(RDKafkaErrorCode::Fatal);
+        self.record_reader(ReaderEvent::Error { code: outcome::name(error), fatal });
+        let lost_position = [
+            RDKafkaErrorCode::AutoOffsetReset,
+            RDKafkaErrorCode::OffsetOutOfRange,
+            RDKafkaErrorCode::LogTruncation,
+        ];
+        if code.is_some_and(|code| lost_position.contains(&code)) {
+            for partition in 0..self.task.partitions {
+                self.bring_back(partition);
+            }
+        }
+    }
+
+    /// Puts a reader whose position is outside the log back to the nearer bound; leaves all others alone.
+    fn bring_back(&mut self, partition: u32) {
+        let wait = Duration::from_secs(2);
+        let Ok((start, end)) =
+            self.consumer.fetch_watermarks(&self.task.topic, partition as i32, wait)
+        else {
+            return;
+        };
+        let position = self.positions.get(&partition).copied().unwrap_or(start);
+        if position >= start && position <= end {
+            // Inside, but librdkafka may have dropped its position with the error: start it again where it was.
+            let _ = self.consumer.seek(
+                &self.task.topic,
+                partition as i32,
+                Offset::Offset(position),
+                wait,
+            );
+            return;
+        }
+        let reset_to = if position < start { start } else { end };
+        let log = self.log(partition);
+        self.record_reader(ReaderEvent::OutOfRange {
+            log,
+            offset: position,
+            reset_to: Some(reset_to),
+        });
+        if self
+            .consumer
+            .seek(&self.task.topic, partition as i32, Offset::Offset(reset_to), wait)
+            .is_ok()
+        {
+            self.positions.insert(partition, reset_to);
+            self.record_reader(ReaderEvent::Seek { log, offset: reset_to });
+        }
+    }
+
+    fn close(self, complete: bool) {
+        let session = self.task.session;
+        self.record(Event::PassEnded { reader: session, pass: self.pass, complete });
+        drop(self.consumer);
+        self.history.record(self.history.now(), Event::SessionClosed { session });
+        self.history.commit();
+    }
+}
+
+/// Readers of this workload see what any consumer sees by default.
+pub const ISOLATION: Isolation = Isolation::ReadUncommitted;
