@@ -1,0 +1,300 @@
+//! A small make-believe cluster that carries actions out and is observed.
+
+use crate::nemesis::Nemesis;
+use crate::plan::Plan;
+use crate::random::Stream;
+use crate::schedule::Schedule;
+use crate::target::{Action, Deed, Event, Expect, Member, Topology};
+use crate::{load, shipped};
+use model::cluster::{Observation, PartitionState};
+use std::collections::{BTreeMap, BTreeSet};
+
+const SESSION_MS: u64 = 1_000;
+const LAG_MS: u64 = 1_500;
+const REJOIN_MS: u64 = 300;
+pub const TICK_MS: u64 = 5;
+
+pub fn plan(text: &str) -> Plan {
+    let text = format!("schema = 1\nname = \"test\"\n{text}");
+    load("test", &text, &[]).unwrap_or_else(|error| panic!("{error}")).plan
+}
+
+pub fn shipped_plan(name: &str) -> Plan {
+    load(name, shipped::plan(name).unwrap().text, &[]).unwrap().plan
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    down: bool,
+    stalled: bool,
+    /// Since when it is as it is.
+    since_ms: u64,
+    fenced: bool,
+    wiped: bool,
+}
+
+/// What a world does badly.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Troubles {
+    /// In a hundred: a deed or healing fails.
+    pub failures: u64,
+    /// In a hundred: a probe is not answered.
+    pub silence: u64,
+    /// Nothing is ever seen to take effect.
+    pub blunt: bool,
+    /// The observer looks only so often.
+    pub look_every_ms: u64,
+}
+
+pub struct World {
+    pub nemesis: Nemesis,
+    pub now_ms: u64,
+    nodes: BTreeMap<String, Node>,
+    topology: Topology,
+    partitions: Vec<PartitionState>,
+    controller: i32,
+    acked: Vec<u64>,
+    observed: Vec<Observation>,
+    troubles: Troubles,
+    stream: Stream,
+    /// Every action with its time.
+    pub actions: Vec<(u64, Action)>,
+    /// Most nodes damaged at one time.
+    pub damaged_max: usize,
+}
+
+impl World {
+    pub fn new(plan: &Plan, seed: u64, troubles: Troubles) -> World {
+        let member = |prefix: &str, id: i32, n: u32| Member { id, name: format!("{prefix}{n}") };
+        let brokers: Vec<Member> =
+            (1..=plan.target.nodes).map(|n| member("n", n as i32, n)).collect();
+        let controllers = match plan.target.controllers {
+            crate::plan::Controllers::Combined => brokers.clone(),
+            crate::plan::Controllers::Dedicated(count) => {
+                (1..=count).map(|n| member("c", 100 + n as i32, n)).collect()
+            }
+        };
+        let count = plan.target.nodes;
+        let partitions = (0..plan.topic.partitions).map(|partition| {
+            let replica = |n: u32| ((partition + n) % count + 1) as i32;
+            let replicas: Vec<i32> =
+                (0..u32::from(plan.topic.replication_factor)).map(replica).collect();
+            PartitionState {
+                at_ms: 0,
+                topic: plan.topic.name.clone(),
+                partition,
+                leader: replicas[0],
+                leader_epoch: 0,
+                isr: replicas.clone(),
+                replicas,
+                elr: Vec::new(),
+                offline: Vec::new(),
+            }
+        });
+        let topology = Topology { brokers, controllers };
+        let names = topology.brokers.iter().chain(&topology.controllers);
+        let nodes = names.map(|member| (member.name.clone(), Node::default())).collect();
+        let schedule = Schedule::new(plan, seed);
+        World {
+            nemesis: Nemesis::new(plan, schedule, topology.clone()),
+            now_ms: 0,
+            nodes,
+            partitions: partitions.collect(),
+            controller: topology.controllers[0].id,
+            topology,
+            acked: vec![0; plan.topic.partitions as usize],
+            observed: Vec::new(),
+            troubles,
+            stream: Stream::new(seed, "world"),
+            actions: Vec::new(),
+            damaged_max: 0,
+        }
+    }
+
+    /// Baseline, faults and healing, as a runner does it.
+    pub fn run(&mut self, plan: &Plan) {
+        self.observe_all();
+        self.send(Event::Begin);
+        let end_ms = plan.time.run.0 + plan.time.heal.0;
+        while self.now_ms < end_ms && !self.nemesis.is_finished() {
+            self.tick();
+        }
+        self.end(plan);
+    }
+
+    /// The faults end, and everything is healed.
+    pub fn end(&mut self, plan: &Plan) {
+        let actions = self.nemesis.heal_all(self.now_ms);
+        self.carry_out(actions);
+        let deadline_ms = self.now_ms + plan.time.heal.0;
+        while self.now_ms < deadline_ms && !self.nemesis.is_idle() {
+            self.tick();
+        }
+        self.nemesis.close(self.now_ms);
+    }
+
+    pub fn tick(&mut self) {
+        self.now_ms += TICK_MS;
+        self.live();
+        self.observe_all();
+        self.send(Event::Acked { counts: self.acked.clone() });
+        self.send(Event::Tick);
+        self.damaged_max = self.damaged_max.max(self.hurt().len());
+    }
+
+    /// Nodes that are really down or stalled.
+    pub fn hurt(&self) -> BTreeSet<String> {
+        let hurt = self.nodes.iter().filter(|(_, node)| node.down || node.stalled);
+        hurt.map(|(name, _)| name.clone()).collect()
+    }
+
+    pub fn leader(&self, partition: usize) -> i32 {
+        self.partitions[partition].leader
+    }
+
+    pub fn isr(&self, partition: usize) -> &[i32] {
+        &self.partitions[partition].isr
+    }
+
+    pub fn was_wiped(&self, node: &str) -> bool {
+        self.nodes[node].wiped
+    }
+
+    fn send(&mut self, event: Event) {
+        let actions = self.nemesis.on_event(self.now_ms, event);
+        self.carry_out(actions);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            self.actions.push((self.now_ms, action.clone()));
+            if let Some(event) = self.answer(&action) {
+                self.send(event);
+            }
+        }
+    }
+
+    fn chance(&mut self, percent: u64) -> bool {
+        self.stream.below(100) < percent
+    }
+
+    fn answer(&mut self, action: &Action) -> Option<Event> {
+        let fails = self.chance(self.troubles.failures);
+        let silent = self.chance(self.troubles.silence);
+        let blunt = self.troubles.blunt;
+        let now_ms = self.now_ms;
+        match action {
+            Action::Inject { fault, node, deed } => {
+                let (fault, name) = (*fault, node.clone());
+                let node = self.nodes.get_mut(node).expect("a node of ours");
+                assert!(!node.down && !node.stalled, "{name} is hit while it is hurt");
+                if fails {
+                    return Some(Event::Failed { fault, node: name, error: "no".to_string() });
+                }
+                if !blunt {
+                    node.down = *deed != Deed::Stall;
+                    node.stalled = *deed == Deed::Stall;
+                    node.wiped |= *deed == Deed::Wipe;
+                    node.fenced |= node.down;
+                    node.since_ms = now_ms;
+                }
+                Some(Event::Done { fault, node: name })
+            }
+            Action::Heal { fault, node, .. } => {
+                let (fault, name) = (*fault, node.clone());
+                if fails {
+                    return Some(Event::Failed { fault, node: name, error: "no".to_string() });
+                }
+                let node = self.nodes.get_mut(node).expect("a node of ours");
+                if node.down || node.stalled {
+                    node.since_ms = now_ms;
+                }
+                (node.down, node.stalled) = (false, false);
+                Some(Event::Done { fault, node: name })
+            }
+            Action::Probe { .. } if silent => None,
+            Action::Probe { fault, node, deed, expect } => {
+                let (fault, name) = (*fault, node.clone());
+                let node = &self.nodes[node];
+                let in_effect = match deed {
+                    Deed::Stall => node.stalled,
+                    Deed::Kill | Deed::Wipe => node.down,
+                };
+                let evidence = format!("in effect: {in_effect}");
+                let node = name;
+                Some(match (expect, in_effect) {
+                    (Expect::InEffect, true) => Event::Confirmed { fault, node, evidence },
+                    (Expect::InEffect, false) => Event::NotConfirmed { fault, node, evidence },
+                    (Expect::Over, false) => Event::Cleared { fault, node, evidence },
+                    (Expect::Over, true) => Event::NotCleared { fault, node, evidence },
+                })
+            }
+        }
+    }
+
+    /// The cluster's own life: sessions, elections, ISRs and acknowledged sends.
+    fn live(&mut self) {
+        let now_ms = self.now_ms;
+        for node in self.nodes.values_mut() {
+            let age_ms = now_ms - node.since_ms;
+            if node.stalled && age_ms >= SESSION_MS {
+                node.fenced = true;
+            }
+            if !node.down && !node.stalled && age_ms >= REJOIN_MS {
+                node.fenced = false;
+            }
+        }
+        let find = |id: i32| &self.nodes[self.topology.name(id).expect("known")];
+        if find(self.controller).fenced {
+            let able = self.topology.controllers.iter().find(|member| !find(member.id).fenced);
+            self.controller = able.map_or(self.controller, |member| member.id);
+        }
+        for (state, acked) in self.partitions.iter_mut().zip(&mut self.acked) {
+            let fenced = |id: i32| find(id).fenced;
+            let in_sync: Vec<i32> = state.isr.iter().copied().filter(|id| !fenced(*id)).collect();
+            if !in_sync.is_empty() {
+                state.isr = in_sync;
+            }
+            if state.leader < 0 || fenced(state.leader) {
+                let heir = state.replicas.iter().find(|id| state.isr.contains(id) && !fenced(**id));
+                let heir = heir.copied().unwrap_or(-1);
+                state.leader_epoch += i32::from(heir != state.leader);
+                state.leader = heir;
+            }
+            if state.leader < 0 || find(state.leader).stalled {
+                continue;
+            }
+            // A live leader shrinks its ISR by lag and takes back who is well again.
+            state.isr.retain(|id| !(find(*id).stalled && now_ms - find(*id).since_ms >= LAG_MS));
+            for id in &state.replicas {
+                let node = find(*id);
+                if !node.fenced && !node.stalled && !node.down && !state.isr.contains(id) {
+                    state.isr.push(*id);
+                }
+            }
+            *acked += 1;
+        }
+    }
+
+    fn observe_all(&mut self) {
+        if self.troubles.look_every_ms > 0 && self.now_ms % self.troubles.look_every_ms >= TICK_MS {
+            return;
+        }
+        let at_ms = 0;
+        let (fenced, alive): (Vec<_>, Vec<_>) =
+            self.topology.brokers.iter().partition(|member| self.nodes[&member.name].fenced);
+        let ids = |members: Vec<&Member>| members.into_iter().map(|member| member.id).collect();
+        let brokers = Observation::Brokers { at_ms, alive: ids(alive), fenced: ids(fenced) };
+        let (leader, voters) = (Some(self.controller), Vec::new());
+        let quorum = Observation::Quorum { at_ms, leader, epoch: 1, voters, observers: Vec::new() };
+        let partitions = self.partitions.clone().into_iter().map(Observation::Partition);
+        // As an observer does: only what changed.
+        let all: Vec<Observation> = partitions.chain([brokers, quorum]).collect();
+        let known = std::mem::replace(&mut self.observed, all.clone());
+        for (at, observation) in all.into_iter().enumerate() {
+            if known.get(at) != Some(&observation) {
+                self.send(Event::Observed(observation));
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+use super::*;
+use crate::plan::{Controllers, Flush, Profile};
+use crate::recipe::{Step, Wait};
+use crate::shipped;
+use crate::target::Deed;
+use model::settings::Acks;
+use proptest::prelude::*;
+
+const SMALL: &str = "schema = 1\nname = \"small\"\n[[fault]]\nname = \"kill\"\non = \"leader\"\n";
+
+fn problem(text: &str) -> String {
+    load("p.toml", text, &[]).expect_err(text).to_string()
+}
+
+#[test]
+fn defaults_are_written_out_and_load_to_the_same_plan() {
+    let loaded = load("p.toml", SMALL, &[]).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let plan = &loaded.plan;
+    assert_eq!((plan.target.nodes, plan.target.controllers), (3, Controllers::Combined));
+    assert_eq!((plan.target.profile, plan.topic.flush), (Profile::Fast, Flush::None));
+    assert_eq!((plan.topic.replication_factor, plan.topic.min_insync_replicas), (3, 2));
+    assert_eq!((plan.workload.acks, plan.workload.idempotence), (Acks::All, true));
+    let resolved = plan.to_toml();
+    assert!(resolved.contains("min_insync_replicas = 2"), "{resolved}");
+    assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, *plan);
+}
+
+#[test]
+fn every_shipped_plan_loads_without_a_warning_and_back_from_its_resolved_form() {
+    for shipped in shipped::PLANS {
+        let loaded = load(shipped.name, shipped.text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(loaded.warnings, [], "{}", shipped.name);
+        assert_eq!(loaded.plan.name, shipped.name);
+        let resolved = loaded.plan.to_toml();
+        let again = load("resolved", &resolved, &[]).unwrap_or_else(|e| panic!("{e}\n{resolved}"));
+        assert_eq!(again.plan, Plan { matrix: Default::default(), ..loaded.plan });
+        for cell in loaded.cells {
+            let again = load("cell", &cell.plan.to_toml(), &[]).unwrap();
+            assert_eq!(again.plan, cell.plan);
+        }
+        if let Some(defect) = shipped.defect {
+            assert_eq!(shipped.name, format!("defect-{defect}"));
+            assert_eq!(shipped::plan_for_defect(defect).unwrap().name, shipped.name);
+        }
+    }
+    assert!(shipped::plan(shipped::DEFAULT_PLAN).is_some());
+    assert!(shipped::plan(shipped::DEFAULT_COMPARISON).is_some());
+}
+
+#[test]
+fn every_shipped_recipe_is_named_as_it_is_filed_and_loads_alone() {
+    let names: Vec<&str> = shipped::recipe_names().collect();
+    for ((name, about), filed) in shipped::recipes().into_iter().zip(names) {
+        assert_eq!(name, filed);
+        assert!(!about.is_empty());
+        let text = format!(
+            "schema = 1\nname = \"x\"\n[target]\ncontrollers = 1\n[[recipe]]\nname = \"{name}\"\n"
+        );
+        let loaded = load("p.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!loaded.plan.to_toml().contains('$'), "{name}: a parameter was not filled in");
+    }
+}
+
+#[test]
+fn the_comparison_has_a_cell_for_each_combination() {
+    let shipped = shipped::plan("acks-and-min-insync").unwrap();
+    let loaded = load(shipped.name, shipped.text, &[]).unwrap();
+    assert_eq!(loaded.cells.len(), 3 * 2 * 2);
+    let first = &loaded.cells[0];
+    let label = "acks=0 min_insync_replicas=1 recipe=starve-followers-kill-leader";
+    assert_eq!(first.label(), label);
+    assert_eq!((first.plan.workload.acks, first.plan.workload.idempotence), (Acks::None, false));
+    let last = &loaded.cells[11].plan;
+    assert_eq!((last.workload.acks, last.workload.idempotence), (Acks::All, true));
+    assert_eq!(last.recipes[0].name, "shrink-isr-wipe-leader");
+    assert!(last.recipes[0].steps.iter().any(|s| matches!(s, Step::Do { deed: Deed::Wipe, .. })));
+    assert!(last.matrix.is_empty());
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_line_caret_and_a_suggestion() {
+    let text = "schema = 1\nname = \"x\"\n[topic]\npartitons = 3\n";
+    let shown = problem(text);
+    assert!(shown.starts_with("p.toml:4:1: unknown field `partitons`, expected one of"), "{shown}");
+    assert!(shown.contains("4 | partitons = 3\n  | ^^^^^^^^^\n"), "{shown}");
+    assert!(shown.ends_with("help: did you mean `partitions`?"), "{shown}");
+}
+
+#[test]
+fn a_wrong_value_says_what_was_expected() {
+    let cases = [
+        ("[time]\nrun = 15\n", "p.toml:4:7: ", "a duration such as \"15s\""),
+        ("[time]\nrun = \"15 parsecs\"\n", "p.toml:4:7: ", "a duration such as \"15s\""),
+        ("[workload]\nrate = \"fast\"\n", "p.toml:4:8: ", "a rate such as \"10000/s\""),
+        ("[workload]\nrecord_bytes = \"1kb\"\n", "p.toml:4:16: ", "a size such as \"1KiB\""),
+        ("[workload]\nacks = \"most\"\n", "p.toml:4:8: ", "acks: \"all\", \"1\" or \"0\""),
+        ("[target]\nkind = \"redpanda\"\n", "p.toml:4:8: ", "a target: \"bundled\""),
+        ("[target]\ncontrollers = 0\n", "p.toml:4:15: ", "\"combined\" or a number"),
+        ("[topic]\nflush = \"often\"\n", "p.toml:4:9: ", "\"none\", \"every-batch\" or"),
+        ("[[fault]]\nname = \"kil\"\non = \"leader\"\n", "p.toml:4:8: ", "did you mean `kill`?"),
+        ("[[fault]]\non = \"leader\"\n", "p.toml:3:1: ", "missing field `name`"),
+        ("[topic\n", "p.toml:3:", "table"),
+    ];
+    for (text, place, expected) in cases {
+        let shown = problem(&format!("schema = 1\nname = \"x\"\n{text}"));
+        assert!(shown.starts_with(place), "{text}{shown}");
+        assert!(shown.contains(expected), "{text}{shown}");
+    }
+}
+
+#[test]
+fn a_plan_that_makes_no_sense_is_refused_with_help() {
+    let cases = [
+        ("[target]\nnodes = 2\n[topic]\nreplication_factor = 3\n", "p.toml:6:22: 3 replicas need"),
+        ("[workload]\nacks = 1\nidempotence = true\n", "p.toml:5:15: idempotence needs"),
+        ("[workload]\nin_flight = 100\n", "p.toml:4:13: idempotence keeps order up to 5"),
+        ("[workload.properties]\nacks = \"all\"\n", "`acks` has a field of its own"),
+        ("[topic.properties]\n\"flush.ms\" = 1\n", "`flush.ms` has a field of its own"),
+        ("[topic]\nname = \"a b\"\n", "p.toml:4:8: `a b` is no topic name"),
+        ("[topic]\nmin_insync_replicas = 0\n", "p.toml:4:23: 0 replicas can't be in sync"),
+        ("[[fault]]\nname = \"kill\"\non = \"leadr\"\n", "did you mean `leader`?"),
+        ("[[fault]]\nname = \"kill\"\non = \"n4\"\n", "p.toml:5:6: `n4` is neither a role nor"),
+        ("[[fault]]\nname = \"kill\"\non = \"successor\"\n", "refers to an earlier step"),
+        ("[[fault]]\nname = \"kill\"\non = \"majority\"\n", "damages 2 of 3 brokers"),
+        ("[[fault]]\nname = \"wipe\"\non = \"leader\"\n", "destroys its votes too"),
+        ("[[fault]]\nname = \"kill\"\non = \"leader\"\ncount = 3\n", "p.toml:6:9: 3 times, and"),
+        ("[[fault]]\nname = \"kill\"\non = \"leader\"\nfrom = \"2m\"\n", "p.toml:6:8: due from 2m"),
+        ("[[recipe]]\nname = \"starve\"\n", "p.toml:4:8: no recipe `starve` is shipped"),
+        (
+            "[[recipe]]\nname = \"fail-over-twice\"\n",
+            "p.toml:4:8: `fail-over-twice` would take the controllers down",
+        ),
+        (
+            "[target]\ncontrollers = 1\n[[recipe]]\nname = \"fail-over-twice\"\nwith = { lags = 1 }\n",
+            "`fail-over-twice` has no parameter `lags`",
+        ),
+        (
+            "[target]\ncontrollers = 1\n[[recipe]]\nname = \"fail-over-twice\"\nwith = { lag = 1 }\n",
+            "a duration such as \"3s\"",
+        ),
+        ("[matrix]\nspeed = [1]\n", "unknown field `speed`"),
+        ("[matrix]\nacks = []\n", "p.toml:4:1: the axis `acks` has no values"),
+        ("[matrix]\nmin_insync = [1, 0]\n", "in the cell min_insync=0: 0 replicas"),
+    ];
+    for (text, expected) in cases {
+        let shown = problem(&format!("schema = 1\nname = \"x\"\n{text}"));
+        assert!(shown.contains(expected), "{text}\n{shown}");
+    }
+    assert!(problem("name = \"x\"\n").contains("add the line: schema = 1"));
+    assert!(problem("schema = 2\nname = \"x\"\n").starts_with("p.toml:1:10: this program reads"));
+    assert!(problem("schema = 1\nname = \"../x\"\n").contains("can't name a directory"));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let shown = problem("schema = 1\nname = \"\"\n[topic]\npartitions = 0\n[target]\nnodes = 0\n");
+    for expected in ["`name` is missing", "0 partitions", "0 nodes"] {
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
+fn a_minimum_above_the_replication_factor_is_allowed_with_a_warning() {
+    let loaded =
+        load("p.toml", &format!("{SMALL}[topic]\nmin_insync_replicas = 4\n"), &[]).unwrap();
+    assert_eq!(loaded.plan.topic.min_insync_replicas, 4);
+    assert!(loaded.warnings[0].to_string().contains("above the replication factor 3"));
+    let idle = load("p.toml", "schema = 1\nname = \"x\"\n", &[]).unwrap();
+    assert!(idle.warnings[0].message.contains("breaks nothing"));
+}
+
+#[test]
+fn inline_recipes_are_ordered_steps_with_waits() {
+    let text = r#"
+schema = 1
+name = "x"
+[[recipe]]
+name = "mine"
+damage = "any"
+[[recipe.step]]
+id = "first"
+do = "kill"
+on = "leader"
+[[recipe.step]]
+wait = "acked"
+count = 10
+since = "first"
+timeout = "2s"
+otherwise = "go-on"
+[[recipe.step]]
+wait = "time"
+for = "1s..2s"
+[[recipe.step]]
+heal = "first"
+"#;
+    let plan = load("p.toml", text, &[]).unwrap().plan;
+    let steps = &plan.recipes[0].steps;
+    assert_eq!(steps.len(), 4);
+    assert!(matches!(&steps[1], Step::Wait { until: Wait::Acked { count: 10, .. }, .. }));
+    assert!(matches!(&steps[3], Step::Heal { step } if step == "first"));
+    let wrong = [
+        ("heal = \"first\"", "heal = \"frist\"", "no earlier step has the id `frist`"),
+        ("do = \"kill\"", "do = \"kill\"\nheal = \"first\"", "one of `do`, `heal` and `wait`"),
+        ("wait = \"time\"", "wait = \"tme\"", "did you mean `time`?"),
+        ("for = \"1s..2s\"", "timeout = \"1s\"", "`timeout` means nothing in this step"),
+        ("on = \"leader\"", "on = \"boss\"", "p.toml:10:6: `boss` is neither"),
+        ("since = \"first\"", "", "which step does"),
+    ];
+    for (from, to, expected) in wrong {
+        let shown = problem(&text.replace(from, to));
+        assert!(shown.contains(expected), "{shown}");
+    }
+}
+
+#[test]
+fn the_command_line_wins_and_is_named_in_errors() {
+    let set = |path: &str, value: &str| vec![(path.to_string(), value.to_string())];
+    let plan = load("p.toml", SMALL, &set("topic.partitions", "12")).unwrap().plan;
+    assert_eq!(plan.topic.partitions, 12);
+    let plan = load("p.toml", SMALL, &set("acks", "1")).unwrap().plan;
+    assert_eq!((plan.workload.acks, plan.workload.idempotence), (Acks::Leader, false));
+    let plan = load("p.toml", SMALL, &set("workload.rate", "5000/s")).unwrap().plan;
+    assert_eq!(plan.workload.rate.per_second, Some(5000));
+    for (path, value, expected) in [
+        ("topic.partitions", "none", "--set topic.partitions=none: invalid type"),
+        ("topic.partitions", "0", "--set topic.partitions=0: 0 partitions"),
+        ("topic.parts", "1", "--set topic.parts=1: unknown field `parts`"),
+        ("fault.7.name", "kill", "--set fault.7.name=kill: "),
+    ] {
+        let shown = load("p.toml", SMALL, &set(path, value)).expect_err(path).to_string();
+        assert!(shown.starts_with(expected), "{shown}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Any damage to a plan gives a plan or an error with words, never a panic.
+    #[test]
+    fn no_text_makes_it_panic(which in 0..shipped::PLANS.len(), at: u16, cut: u8, junk in ".{0,4}") {
+        let text = shipped::PLANS[which].text;
+        let mut from = usize::from(at) % (text.len() + 1);
+        while !text.is_char_boundary(from) { from -= 1; }
+        let mut to = (from + usize::from(cut) % 12).min(text.len());
+        while !text.is_char_boundary(to) { to -= 1; }
+        let damaged = format!("{}{junk}{}", &text[..from], &text[to.max(from)..]);
+        if let Err(error) = load("p.toml", &damaged, &[]) {
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
+}

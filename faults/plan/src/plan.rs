@@ -1,0 +1,389 @@
+//! A plan with every default written out.
+//!
+//! Promises: a [`Plan`] came through [`crate::load`], so what its checks refuse does not occur in it; printed as
+//! TOML ([`Plan::to_toml`]) and loaded again it is the same plan, its matrix aside.
+
+use crate::recipe::Step;
+use crate::target::Deed;
+use crate::units::{Between, Bytes, Millis, Rate};
+use model::fault::Role;
+use model::settings::Acks;
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// The version of the plan format.
+pub const SCHEMA: u32 = 1;
+
+/// What one run does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    pub schema: u32,
+    /// Names the directory under `store/`.
+    pub name: String,
+    /// The question that the plan answers, in a sentence.
+    pub about: String,
+    pub target: Target,
+    pub topic: Topic,
+    pub workload: Workload,
+    pub time: Time,
+    pub limits: Limits,
+    #[serde(rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    #[serde(rename = "recipe", skip_serializing_if = "Vec::is_empty")]
+    pub recipes: Vec<RecipeUse>,
+    /// Axes for `compare`: a setting's path and the values that it takes, in turn. Not printed: each cell has a
+    /// resolved plan of its own, because what is left out of a plan follows what is in it.
+    #[serde(skip)]
+    pub matrix: BTreeMap<String, Vec<toml::Value>>,
+}
+
+/// The cluster under test.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Target {
+    pub kind: TargetKind,
+    /// Brokers; with combined controllers each of them is one of the controllers too.
+    pub nodes: u32,
+    pub controllers: Controllers,
+    pub profile: Profile,
+    /// Seeded defects of the bundled broker, off unless named.
+    pub defects: Vec<String>,
+    /// Further properties of every node, by Kafka's names; they win over the profile's.
+    pub properties: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// The broker in this program, as local processes.
+    Bundled,
+}
+
+/// Where the metadata quorum lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controllers {
+    /// On the brokers.
+    Combined,
+    /// On this many nodes of their own.
+    Dedicated(u32),
+}
+
+impl Serialize for Controllers {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Controllers::Combined => to.serialize_str("combined"),
+            Controllers::Dedicated(count) => to.serialize_u32(*count),
+        }
+    }
+}
+
+/// The timeouts of the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Sessions, quorum timeouts and replica lag at a second or so.
+    Fast,
+    /// What Apache Kafka ships with.
+    KafkaDefaults,
+}
+
+impl Profile {
+    /// As it is spelt in plans.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Profile::Fast => "fast",
+            Profile::KafkaDefaults => "kafka-defaults",
+        }
+    }
+
+    /// `broker.session.timeout.ms` under this profile.
+    pub fn session_timeout_ms(self) -> u64 {
+        match self {
+            Profile::Fast => 1_000,
+            Profile::KafkaDefaults => 9_000,
+        }
+    }
+
+    /// `replica.lag.time.max.ms` under this profile.
+    pub fn replica_lag_time_max_ms(self) -> u64 {
+        match self {
+            Profile::Fast => 1_500,
+            Profile::KafkaDefaults => 30_000,
+        }
+    }
+}
+
+/// The topic that is written to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: u32,
+    pub replication_factor: u16,
+    pub min_insync_replicas: u16,
+    /// `unclean.leader.election.enable`
+    pub unclean: bool,
+    pub flush: Flush,
+    /// Further topic properties, by Kafka's names.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// When a replica syncs its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// When the operating system likes: Kafka's default.
+    None,
+    /// Before the batch counts (`flush.messages=1`).
+    EveryBatch,
+    /// At least this often (`flush.ms`).
+    Every(Millis),
+}
+
+impl std::fmt::Display for Flush {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Flush::None => f.write_str("none"),
+            Flush::EveryBatch => f.write_str("every-batch"),
+            Flush::Every(period) => period.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Flush {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl Topic {
+    /// The topic's properties as they are given to the cluster at its creation, by Kafka's names.
+    pub fn all_properties(&self) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::from([
+            ("min.insync.replicas".to_string(), self.min_insync_replicas.to_string()),
+            ("unclean.leader.election.enable".to_string(), self.unclean.to_string()),
+        ]);
+        match self.flush {
+            Flush::None => None,
+            Flush::EveryBatch => all.insert("flush.messages".to_string(), "1".to_string()),
+            Flush::Every(period) => all.insert("flush.ms".to_string(), period.0.to_string()),
+        };
+        all.extend(self.properties.clone());
+        all
+    }
+}
+
+/// The load.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Workload {
+    pub name: WorkloadName,
+    pub producers: u32,
+    pub consumers: u32,
+    /// Over all producers together.
+    pub rate: Rate,
+    /// The size of a record's value.
+    pub record_bytes: Bytes,
+    #[serde(serialize_with = "acks_as_text")]
+    pub acks: Acks,
+    pub idempotence: bool,
+    /// Retries of one send inside the client library.
+    pub retries: u32,
+    /// `max.in.flight.requests.per.connection`
+    pub in_flight: u32,
+    /// Further properties of the producers, by the client library's names.
+    pub properties: BTreeMap<String, String>,
+}
+
+fn acks_as_text<S: Serializer>(acks: &Acks, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(acks.as_str())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorkloadName {
+    /// Producers write, consumers read along, everything is read back at the end.
+    Queue,
+}
+
+impl WorkloadName {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkloadName::Queue => "queue",
+        }
+    }
+}
+
+/// How long each part of a run may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Time {
+    /// Until the cluster is up and the topic has leaders, at most.
+    pub setup: Millis,
+    /// Load without faults.
+    pub baseline: Millis,
+    /// Load with faults.
+    pub run: Millis,
+    /// Until every fault is seen to be over, at most.
+    pub heal: Millis,
+    /// Until every replica is in sync and every send has its outcome, at most.
+    pub settle: Millis,
+    /// The final reads, at most.
+    pub check: Millis,
+    /// A send counts as available when it is acknowledged within this time of its intended start.
+    pub deadline: Millis,
+}
+
+/// What keeps the damage in bounds, whatever the faults say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Brokers (and likewise controllers) that may be damaged at one time.
+    pub damaged: Damaged,
+    /// How long a fault waits for full ISRs after the one before it; then it goes ahead.
+    pub recovery_wait: Millis,
+}
+
+/// How many nodes may be damaged at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damaged {
+    /// Fewer than half.
+    Minority,
+    AtMost(u32),
+}
+
+impl Damaged {
+    /// The number that it comes to among `nodes`.
+    pub fn of(self, nodes: usize) -> usize {
+        match self {
+            Damaged::Minority => nodes.saturating_sub(1) / 2,
+            Damaged::AtMost(count) => count as usize,
+        }
+    }
+}
+
+impl Serialize for Damaged {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Damaged::Minority => to.serialize_str("minority"),
+            Damaged::AtMost(count) => to.serialize_u32(*count),
+        }
+    }
+}
+
+/// When something comes due within the fault phase, counted from its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct When {
+    /// The first time.
+    pub from: Millis,
+    /// Again after each such period; absent: once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<Millis>,
+    /// Nothing is due at or after this.
+    pub until: Millis,
+    /// At most this many times.
+    pub count: u32,
+    /// Each time is moved back by a draw up to this.
+    pub jitter: Millis,
+}
+
+/// A single fault, perhaps repeated.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fault {
+    pub name: Deed,
+    #[serde(serialize_with = "role_as_text")]
+    pub on: Role,
+    /// Which of the followers, where the role leaves a choice.
+    pub pick: Pick,
+    /// How long it is held, from its confirmation.
+    #[serde(rename = "for")]
+    pub hold: Between,
+    #[serde(flatten)]
+    pub when: When,
+}
+
+fn role_as_text<S: Serializer>(role: &Role, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&role_name(role))
+}
+
+/// Which node, where a role leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pick {
+    /// A draw.
+    #[default]
+    Any,
+    /// The in-sync follower that a clean election would choose: the first in the order of the replicas.
+    Next,
+    /// The in-sync follower that an election would choose last.
+    Last,
+}
+
+impl Pick {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pick::Any => "any",
+            Pick::Next => "next",
+            Pick::Last => "last",
+        }
+    }
+}
+
+/// A recipe, and when it is run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RecipeUse {
+    pub name: String,
+    pub about: String,
+    pub damage: crate::recipe::Damage,
+    pub partition: crate::recipe::PartitionChoice,
+    #[serde(flatten)]
+    pub when: When,
+    #[serde(rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+/// Every role by its name in plans; node names aside.
+pub const ROLES: [(&str, Role, &str); 13] = [
+    ("leader", Role::Leader, "the leader of a partition, drawn"),
+    ("follower", Role::Follower, "a follower of a partition"),
+    ("followers", Role::Followers, "all followers of a partition"),
+    ("controller", Role::Controller, "the active controller"),
+    ("controller-follower", Role::ControllerFollower, "a controller that is not active"),
+    ("one", Role::One, "any one broker"),
+    ("minority", Role::Minority, "fewer than half of the brokers"),
+    ("majority", Role::Majority, "more than half of the brokers"),
+    ("all", Role::All, "every broker"),
+    ("successor", Role::Successor, "in a recipe: who leads now, after its first leader was hit"),
+    ("previous-leader", Role::PreviousLeader, "in a recipe: who led when it began"),
+    ("last-in-sync", Role::LastInSync, "the only member of the partition's ISR"),
+    ("starved", Role::Starved, "in a recipe: those that earlier steps hold back"),
+];
+
+/// A role as plans spell it.
+pub fn role_name(role: &Role) -> String {
+    match role {
+        Role::Node(name) => name.clone(),
+        role => {
+            let entry = ROLES.iter().find(|(_, known, _)| known == role);
+            entry.map(|(name, _, _)| name.to_string()).unwrap_or_default()
+        }
+    }
+}
+
+impl Plan {
+    /// The plan as TOML, every default written out: `plan.resolved.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a plan is tables, arrays, strings, numbers and booleans")
+    }
+
+    /// How long the run takes if every wait is as long as it may be.
+    pub fn duration_ms_max(&self) -> u64 {
+        let time = &self.time;
+        [time.setup, time.baseline, time.run, time.heal, time.settle, time.check]
+            .iter()
+            .map(|part| part.0)
+            .sum()
+    }
+
+    /// The controllers that the plan asks for.
+    pub fn controller_count(&self) -> u32 {
+        match self.target.controllers {
+            Controllers::Combined => self.target.nodes,
+            Controllers::Dedicated(count) => count,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The plan file as it is written: everything optional, nothing unknown allowed.
+
+use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
+use crate::recipe::{Damage, Otherwise, PartitionChoice};
+use crate::target::Deed;
+use crate::units::{Between, Bytes, Millis, Rate};
+use model::settings::Acks;
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawPlan {
+    pub schema: Option<u32>,
+    pub name: Option<String>,
+    pub about: Option<String>,
+    #[serde(default)]
+    pub target: RawTarget,
+    #[serde(default)]
+    pub topic: RawTopic,
+    #[serde(default)]
+    pub workload: RawWorkload,
+    #[serde(default)]
+    pub time: RawTime,
+    #[serde(default)]
+    pub limits: RawLimits,
+    #[serde(default)]
+    pub fault: Vec<RawFault>,
+    #[serde(default)]
+    pub recipe: Vec<RawRecipe>,
+    #[serde(default)]
+    pub matrix: BTreeMap<String, Vec<toml::Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTarget {
+    pub kind: Option<TargetKind>,
+    pub nodes: Option<u32>,
+    pub controllers: Option<Controllers>,
+    pub profile: Option<Profile>,
+    pub defects: Option<Vec<String>>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Property>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTopic {
+    pub name: Option<String>,
+    pub partitions: Option<u32>,
+    pub replication_factor: Option<u16>,
+    pub min_insync_replicas: Option<u16>,
+    pub unclean: Option<bool>,
+    pub flush: Option<Flush>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Property>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawWorkload {
+    pub name: Option<WorkloadName>,
+    pub producers: Option<u32>,
+    pub consumers: Option<u32>,
+    pub rate: Option<Rate>,
+    pub record_bytes: Option<Bytes>,
+    pub acks: Option<RawAcks>,
+    pub idempotence: Option<bool>,
+    pub retries: Option<u32>,
+    pub in_flight: Option<u32>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, Property>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTime {
+    pub setup: Option<Millis>,
+    pub baseline: Option<Millis>,
+    pub run: Option<Millis>,
+    pub heal: Option<Millis>,
+    pub settle: Option<Millis>,
+    pub check: Option<Millis>,
+    pub deadline: Option<Millis>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    pub damaged: Option<Damaged>,
+    pub recovery_wait: Option<Millis>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawFault {
+    pub name: Deed,
+    pub on: String,
+    pub pick: Option<Pick>,
+    #[serde(rename = "for")]
+    pub hold: Option<Between>,
+    pub from: Option<Millis>,
+    pub every: Option<Millis>,
+    pub until: Option<Millis>,
+    pub count: Option<u32>,
+    pub jitter: Option<Millis>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRecipe {
+    pub name: String,
+    pub about: Option<String>,
+    pub damage: Option<Damage>,
+    pub partition: Option<PartitionChoice>,
+    pub step: Option<Vec<RawStep>>,
+    #[serde(default)]
+    pub with: BTreeMap<String, toml::Value>,
+    pub from: Option<Millis>,
+    pub every: Option<Millis>,
+    pub until: Option<Millis>,
+    pub count: Option<u32>,
+    pub jitter: Option<Millis>,
+}
+
+/// A recipe that comes with the program. Its steps stay untyped until the parameters are in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeFile {
+    pub name: String,
+    pub about: String,
+    pub damage: Damage,
+    pub partition: PartitionChoice,
+    pub needs: Needs,
+    #[serde(default)]
+    pub with: BTreeMap<String, toml::Value>,
+    pub step: Vec<toml::Value>,
+}
+
+/// What a shipped recipe needs to make sense.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Needs {
+    pub replication_factor: u16,
+    /// Its damage would take a combined quorum with it.
+    pub dedicated_controllers: bool,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStep {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    pub deed: Option<Deed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Pick>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<String>,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Between>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Millis>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otherwise: Option<Otherwise>,
+}
+
+/// A value of Kafka's or the client library's configuration: text, number or boolean, kept as text.
+pub struct Property(pub String);
+
+/// `acks`, written as `"all"`, `"1"`, `1`, `"0"` or `0`.
+#[derive(Clone, Copy)]
+pub struct RawAcks(pub Acks);
+
+/// Reads a value that is a word or a number.
+struct WordOrNumber<T> {
+    expected: &'static str,
+    read: fn(&str) -> Option<T>,
+}
+
+impl<T> Visitor<'_> for WordOrNumber<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        let wrong = || E::custom(format!("`{text}` is not {}", self.expected));
+        (self.read)(text).ok_or_else(wrong)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: Error>(self, yes: bool) -> Result<T, E> {
+        self.visit_str(if yes { "true" } else { "false" })
+    }
+}
+
+macro_rules! word_or_number {
+    ($type:ty, $expected:expr, $read:expr) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let read: fn(&str) -> Option<$type> = $read;
+                from.deserialize_any(WordOrNumber { expected: $expected, read })
+            }
+        }
+    };
+}
+
+word_or_number!(Property, "a text, a number or a boolean", |text| Some(Property(text.to_string())));
+word_or_number!(RawAcks, "acks: \"all\", \"1\" or \"0\"", |text| match text {
+    "0" => Some(RawAcks(Acks::None)),
+    "1" => Some(RawAcks(Acks::Leader)),
+    "all" => Some(RawAcks(Acks::All)),
+    _ => None,
+});
+word_or_number!(Controllers, "\"combined\" or a number of nodes of their own", |text| {
+    match text {
+        "combined" => Some(Controllers::Combined),
+        number => number.parse().ok().filter(|&n| n > 0).map(Controllers::Dedicated),
+    }
+});
+word_or_number!(Damaged, "\"minority\" or a number of nodes", |text| match text {
+    "minority" => Some(Damaged::Minority),
+    number => number.parse().ok().map(Damaged::AtMost),
+});
+word_or_number!(Flush, "\"none\", \"every-batch\" or a period such as \"100ms\"", |text| {
+    match text {
+        "none" => Some(Flush::None),
+        "every-batch" => Some(Flush::EveryBatch),
+        period => period.parse().ok().filter(|&p: &Millis| p.0 > 0).map(Flush::Every),
+    }
+});
+
+/// An enum by its word, with an error that lists the words.
+macro_rules! one_of {
+    ($type:ty, $expected:expr, $($word:literal => $value:expr),+) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let read: fn(&str) -> Option<$type> = |text| match text {
+                    $($word => Some($value),)+
+                    _ => None,
+                };
+                from.deserialize_any(WordOrNumber { expected: $expected, read })
+            }
+        }
+    };
+}
+
+one_of!(TargetKind, "a target: \"bundled\"", "bundled" => TargetKind::Bundled);
+one_of!(WorkloadName, "a workload: \"queue\"", "queue" => WorkloadName::Queue);
+one_of!(Profile, "a timeout profile: \"fast\" or \"kafka-defaults\"",
+    "fast" => Profile::Fast, "kafka-defaults" => Profile::KafkaDefaults);
