@@ -1,0 +1,21 @@
+//! Carries the nemesis' actions out on local processes: kill, stall, wipe, and their undoing.
+//!
+//! Promises: what has to be undone is on disk before it is done ([`undo`]), so that a killed harness can be cleaned
+//! up after; a process is known by its pid *and* its start time, so that a pid that was given to somebody else is
+//! never signalled; a probe reports what it measured, not what was asked for.
+//!
+//! Not promised: that a node is ready when it is started (the observer sees that), or that anything outlives the
+//! machine's next boot.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this crate is where the real world begins: it waits for real processes"
+)]
+
+pub mod injector;
+pub mod process;
+pub mod undo;
+
+pub use injector::{Injector, Nodes};
+pub use process::Process;
+pub use undo::UndoLog;
