@@ -1,0 +1,309 @@
+//! Every part of the promise but durability.
+
+use super::Inputs;
+use super::durability::{Covered, acknowledged, covered, withdrawn};
+use super::sentence::number;
+use model::fault::{FaultRecord, FaultState};
+use model::finding::{Finding, Kind};
+use model::history::Session;
+use model::settings::ProducerSettings;
+use model::verdict::{Promise, Word};
+
+/// Below this share of sends in time, a baseline was no ground for a test.
+const BASELINE_MIN: f64 = 0.999;
+
+/// Whether a finding breaks a promise, lies outside it (why), or cannot be told (why).
+enum Weight {
+    Broken,
+    Outside(String),
+    Unknown(String),
+}
+
+/// Weighs every finding of some kinds and makes a part of it.
+fn part(
+    name: &str,
+    promised: &str,
+    kinds: &[Kind],
+    inputs: &Inputs,
+    weigh: impl Fn(&Finding) -> Weight,
+) -> Promise {
+    let (mut broken, mut outside, mut unknown) = (0, 0, 0);
+    let (mut example, mut why_outside, mut why_unknown) = (None, None, None);
+    for finding in kinds.iter().flat_map(|kind| inputs.findings(*kind)) {
+        match weigh(finding) {
+            Weight::Broken => {
+                broken += finding.count;
+                example.get_or_insert_with(|| finding.because.clone());
+            }
+            Weight::Outside(why) => {
+                outside += finding.count;
+                why_outside.get_or_insert(why);
+            }
+            Weight::Unknown(why) => {
+                unknown += finding.count;
+                why_unknown.get_or_insert(why);
+            }
+        }
+    }
+    let counted: u64 = kinds.iter().map(|kind| inputs.count(*kind)).sum();
+    let untold = counted.saturating_sub(broken + outside + unknown);
+    let found = || {
+        let each = kinds.iter().filter(|kind| inputs.count(**kind) > 0);
+        let each = each.map(|kind| format!("{} {}", number(inputs.count(*kind)), kind.as_str()));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let (verdict, because) = if let Some(example) = example {
+        (Word::Broken, format!("Found {}. {example}", found()))
+    } else if let Some(why) = why_unknown {
+        (
+            Word::Unknown,
+            format!(
+                "Found {}, and it cannot be told whether that breaks the promise: {why}.",
+                found()
+            ),
+        )
+    } else if untold > 0 {
+        (Word::Unknown, format!("Found {}, too many to weigh each.", found()))
+    } else if let Some(because) = inputs.cannot_look(kinds) {
+        (Word::Unknown, because)
+    } else if let Some(why) = why_outside {
+        (Word::NotPromised, format!("Found {}, and the promise did not cover it: {why}.", found()))
+    } else {
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+        (Word::Held, format!("Found no {}.", names.join(", no ")))
+    };
+    let count = counted;
+    Promise { name: name.into(), verdict, promised: promised.into(), because, count }
+}
+
+fn producer<'a>(finding: &Finding, inputs: &Inputs<'a>) -> Option<&'a ProducerSettings> {
+    let session: Session = finding.ids.first()?.session;
+    let producer = inputs.facts.producers.iter().find(|known| known.session == session)?;
+    Some(&producer.settings)
+}
+
+pub(super) fn integrity(inputs: &Inputs) -> Promise {
+    part(
+        "integrity",
+        "what is read is what was sent, whatever was done: nothing damaged, nothing that nobody sent",
+        &[Kind::Corrupted, Kind::Phantom],
+        inputs,
+        |_| Weight::Broken,
+    )
+}
+
+pub(super) fn isolation(inputs: &Inputs) -> Promise {
+    part(
+        "isolation",
+        "a write that certainly failed is never read",
+        &[Kind::Resurrected],
+        inputs,
+        |_| Weight::Broken,
+    )
+}
+
+/// A part that holds for some producers only.
+fn for_producers(
+    name: &str,
+    promised: (&str, &str),
+    kind: Kind,
+    inputs: &Inputs,
+    has_it: impl Fn(&ProducerSettings) -> bool,
+) -> Promise {
+    let (with, without) = promised;
+    let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings));
+    let weigh = |finding: &Finding| match producer(finding, inputs) {
+        Some(settings) if has_it(settings) => Weight::Broken,
+        Some(_) => Weight::Outside(without.into()),
+        None => Weight::Unknown("the history does not say how they were sent".into()),
+    };
+    let mut promise = part(name, if any { with } else { without }, &[kind], inputs, weigh);
+    if !any && promise.verdict == Word::Held {
+        promise.verdict = Word::NotPromised;
+        promise.because = format!("{} Nothing was promised.", promise.because);
+    }
+    promise
+}
+
+pub(super) fn idempotence(inputs: &Inputs) -> Promise {
+    for_producers(
+        "idempotence",
+        (
+            "with idempotence, no record is in a log twice",
+            "without idempotence a record may be written twice, even with no retries: a client sends again what a \
+             leader that was replaced had appended and answered with NOT_LEADER_OR_FOLLOWER",
+        ),
+        Kind::Duplicate,
+        inputs,
+        // Not for `retries == 0` alone: librdkafka counts no retry for an answer that only tells it to look for the
+        // leader again (rd_kafka_handle_Produce_error), and Kafka gives that answer to a produce it has appended when
+        // leadership moves before the ISR has it (DelayedProduce).
+        |settings| settings.idempotence,
+    )
+}
+
+pub(super) fn order(inputs: &Inputs) -> Promise {
+    for_producers(
+        "order",
+        (
+            "with idempotence, or with one request in flight and no retries, a session's records stand in the order of sending",
+            "without idempotence, retries and several requests in flight may change the order",
+        ),
+        Kind::Reordered,
+        inputs,
+        |settings| {
+            settings.idempotence || (settings.in_flight_requests_max == 1 && settings.retries == 0)
+        },
+    )
+}
+
+/// Two readers of one offset.
+pub(super) fn agreement(inputs: &Inputs) -> Promise {
+    part(
+        "agreement",
+        "every reader, and every acknowledgement, says the same of one offset",
+        &[Kind::InconsistentOffsets],
+        inputs,
+        |finding| {
+            // Overwritten after a truncation, perhaps: then it is a loss, and follows its promise.
+            if finding.outcome.as_deref() != Some("overwritten") {
+                return Weight::Broken;
+            }
+            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
+            match (log, acknowledged(finding, inputs)) {
+                (Some(log), Some(of)) => match covered(log, of, inputs) {
+                    Covered::Yes(_) => Weight::Broken,
+                    Covered::No(why) => Weight::Outside(why),
+                    Covered::Unknown(why) => Weight::Unknown(why),
+                },
+                _ => Weight::Unknown("the history does not say how they were sent".into()),
+            }
+        },
+    )
+}
+
+pub(super) fn reading(inputs: &Inputs) -> Promise {
+    part(
+        "reading",
+        "a reader gets every record of a log, in order, once, but for what its own moves explain",
+        &[Kind::PollSkip, Kind::NonmonotonicPoll, Kind::Reappeared],
+        inputs,
+        |finding| {
+            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
+            match log.and_then(|log| withdrawn(log, inputs)) {
+                Some(why) => Weight::Outside(why),
+                None => Weight::Broken,
+            }
+        },
+    )
+}
+
+pub(super) fn liveness(inputs: &Inputs) -> Promise {
+    let liveness = inputs.liveness;
+    let never = &liveness.never_recovered;
+    let (verdict, because) = if !never.is_empty() {
+        let shown = never.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
+        let more = never.len().saturating_sub(3);
+        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        (Word::Broken, format!("never-recovered: {shown}{more}."))
+    } else if !liveness.measured {
+        (Word::Unknown, "Nobody looked whether the cluster recovered.".to_string())
+    } else {
+        (
+            Word::Held,
+            "Every log was led and fully replicated again, and read to its end.".to_string(),
+        )
+    };
+    Promise {
+        name: "liveness".into(),
+        verdict,
+        promised: format!(
+            "within {} s after everything is healed, every log has a leader and a full ISR and can be read",
+            liveness.deadline_ms.div_ceil(1000)
+        ),
+        because,
+        count: never.len() as u64,
+    }
+}
+
+/// A run that tested nothing is not a pass.
+pub(super) fn real_test(inputs: &Inputs) -> Promise {
+    let mut doubts = Vec::new();
+    doubts.extend(inputs.interrupted.map(|why| format!("the run was interrupted: {why}")));
+    doubts.extend(inputs.facts.cut.as_ref().map(|why| format!("the history was cut off: {why}")));
+    doubts.extend(not_as_planned(inputs.faults));
+    doubts.extend(never_met(inputs));
+    match inputs.baseline {
+        None => doubts.push("there was no baseline before the first fault".into()),
+        // A share that is not a number is no share.
+        Some(share) if share >= BASELINE_MIN => {}
+        Some(share) => doubts.push(format!(
+            "before the first fault only {:.2} % of the sends were acknowledged in time, below 99.9 %",
+            share * 100.0
+        )),
+    }
+    let confirmed = inputs.faults.iter().filter(|fault| fault.confirmed_ms.is_some()).count();
+    let (verdict, because) = if doubts.is_empty() {
+        (
+            Word::Held,
+            format!("{confirmed} faults took effect and were cleared, with writes at stake."),
+        )
+    } else {
+        let mut because = doubts.join("; ");
+        because.push('.');
+        (Word::Unknown, sentence_case(&because))
+    };
+    Promise {
+        name: "real-test".into(),
+        verdict,
+        promised: "faults really happened, were really over, and met acknowledged writes of a cluster that was well before".into(),
+        because,
+        count: doubts.len() as u64,
+    }
+}
+
+fn not_as_planned(faults: &[FaultRecord]) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for (state, what) in [
+        (FaultState::NotInjected, "not injected"),
+        (FaultState::NotConfirmed, "not seen to take effect"),
+        (FaultState::NotCleared, "not seen to end"),
+        (FaultState::Planned, "never due"),
+        (FaultState::Asked, "asked for and never confirmed"),
+        (FaultState::Confirmed, "never healed"),
+    ] {
+        let of: Vec<&FaultRecord> = faults.iter().filter(|fault| fault.state == state).collect();
+        let Some(first) = of.first() else { continue };
+        let evidence = first.evidence.last().map(|said| format!(" ({said})")).unwrap_or_default();
+        let more = if of.len() > 1 { format!(" and {} more", of.len() - 1) } else { String::new() };
+        doubts.push(format!("fault {} ({}){more}: {what}{evidence}", first.id, first.name));
+    }
+    doubts
+}
+
+/// Whether any fault met a write: one acknowledged before the fault was over, or, with acks=0, sent before.
+fn never_met(inputs: &Inputs) -> Option<String> {
+    let first_ok = inputs.facts.logs.iter().filter_map(|log| log.first_ok_ms).min();
+    let first_sent = || {
+        let unacknowledged = inputs.facts.producers.iter().filter(|p| p.unacknowledged > 0);
+        unacknowledged.map(|producer| producer.opened_ms).min()
+    };
+    let Some(first_ms) = first_ok.or_else(first_sent) else {
+        return Some("no write was acknowledged".into());
+    };
+    let met = |fault: &FaultRecord| {
+        fault.confirmed_ms.is_some() && fault.cleared_ms.is_none_or(|cleared| cleared >= first_ms)
+    };
+    if inputs.faults.iter().any(met) {
+        return None;
+    }
+    Some("no fault met an acknowledged write".into())
+}
+
+fn sentence_case(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,409 @@
+//! Literal runs, and the word that each deserves.
+
+mod run;
+
+use super::*;
+use model::fault::{Destroys, FaultState};
+use model::finding::Kind;
+use model::settings::Acks;
+use run::Run;
+
+fn part<'a>(judgement: &'a Judgement, name: &str) -> &'a Promise {
+    judgement.promises.iter().find(|promise| promise.name == name).expect("every part is judged")
+}
+
+/// The run's word and durability's must be this, and its reason must say so.
+#[track_caller]
+fn is(run: Run, word: Word, because: &str) {
+    let judgement = run.judge();
+    let durability = part(&judgement, "durability");
+    assert_eq!((judgement.word, durability.verdict), (word, word), "{judgement:#?}");
+    assert!(durability.because.contains(because), "{}", durability.because);
+}
+
+/// The run's word must be this for the sake of one part.
+#[track_caller]
+fn part_is(run: Run, name: &str, word: Word, because: &str) {
+    let judgement = run.judge();
+    let promise = part(&judgement, name);
+    assert_eq!(promise.verdict, word, "{judgement:#?}");
+    assert!(promise.because.contains(because), "{}", promise.because);
+    let outweighs = |word: Word| matches!(word, Word::Broken | Word::Unknown);
+    assert!(!outweighs(word) || judgement.word == word, "{judgement:#?}");
+    assert!(outweighs(word) || !outweighs(judgement.word), "{judgement:#?}");
+}
+
+fn all(min_insync_replicas: u16) -> Run {
+    Run::new(Acks::All, min_insync_replicas)
+}
+
+fn leader() -> Run {
+    Run::new(Acks::Leader, 1)
+}
+
+#[test]
+fn a_clean_run_has_held() {
+    let judgement = all(2).judge();
+    for promise in &judgement.promises {
+        assert_eq!(promise.verdict, Word::Held, "{promise:?}");
+    }
+    assert_eq!(judgement.word, Word::Held);
+    assert_eq!(judgement.because, "All 1,000 acknowledged records were read back.");
+    assert_eq!(
+        judgement.promise,
+        "acks=all with replication factor 3 and min.insync.replicas 2: an acknowledged write survives any number of \
+         kills, stalls and cuts and the destruction of any one copy that had acknowledged it, under clean elections"
+    );
+}
+
+#[test]
+fn kills_and_stalls_take_nothing_with_acks_all() {
+    for minimum in [1, 2, 3, 5] {
+        let moved = all(minimum).seen(20_100, 2, 2, &[2, 3]).seen(26_000, 2, 2, &[1, 2, 3]);
+        is(moved.lost(10_000, 15_000), Word::Broken, "kills and stalls take nothing");
+    }
+}
+
+#[test]
+fn destroyed_copies_within_the_promise_of_acks_all() {
+    // One of two copies at least that had acknowledged it.
+    let shrunk = || all(2).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000);
+    is(shrunk().lost(10_000, 15_000), Word::Broken, "12 records were lost that had to survive");
+    is(shrunk(), Word::Held, "All 1,000");
+    // One wiped while others were in sync, though an acknowledgement promises one copy only.
+    let others = all(1).wiped("n1", 30_000).seen(30_100, 2, 2, &[2, 3]);
+    is(others.lost(10_000, 15_000), Word::Broken, "a clean election could have kept them");
+}
+
+#[test]
+fn destroyed_copies_beyond_the_promise_of_acks_all() {
+    // The last in-sync replica's disk, with min.insync.replicas 1.
+    let shrunk = || all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000).seen(36_000, 1, 3, &[1]);
+    let because = "the copies on broker 1 were destroyed (at 30.050 s), while an acknowledgement promises only one";
+    is(shrunk().lost(20_000, 25_000), Word::NotPromised, because);
+    is(shrunk().lost(10_000, 15_000), Word::NotPromised, because);
+    is(shrunk(), Word::NotPromised, "but the promise did not cover all that was done");
+    // Acknowledged after the wipe: nothing was destroyed since.
+    is(shrunk().lost(50_000, 51_000), Word::Broken, "");
+    // Both copies that an acknowledgement promises, one after the other without a chance to copy anew.
+    let both = || all(2).seen(10_000, 1, 1, &[1, 2]).wiped("n1", 30_000).wiped("n2", 30_500);
+    is(both().lost(20_000, 25_000), Word::NotPromised, "the copies on broker 1 and 2");
+    // The first one had copied everything anew.
+    let restored = all(2)
+        .seen(10_000, 1, 1, &[1, 2])
+        .wiped("n1", 30_000)
+        .seen(30_100, 2, 2, &[2])
+        .seen(35_000, 2, 2, &[1, 2])
+        .wiped("n2", 40_000)
+        .seen(40_100, 1, 3, &[1]);
+    is(restored.lost(20_000, 25_000), Word::Broken, "");
+    // Every replica at once.
+    let every = all(3).fault("wipe", &["n1", "n2", "n3"], 30_000, Destroys::Disk);
+    is(every.lost(20_000, 25_000), Word::NotPromised, "no other replica was in sync");
+}
+
+#[test]
+fn an_eligible_replica_is_as_good_as_one_in_sync() {
+    let run = all(1).seen_with(19_000, 1, 1, &[1], &[2]).wiped("n1", 30_000);
+    is(run.lost(20_000, 25_000), Word::Broken, "");
+}
+
+#[test]
+fn a_minimum_above_the_replication_factor_counts_as_the_factor() {
+    let judgement = all(5).judge();
+    assert!(judgement.promise.contains("above the replication factor counts as the factor"));
+    let two = all(5).fault("wipe", &["n1", "n2"], 30_000, Destroys::Disk);
+    is(two.lost(20_000, 25_000), Word::Broken, "");
+    let single = all(2)
+        .topic(|topic| topic.replication_factor = 1)
+        .seen(500, 1, 1, &[1])
+        .wiped("n1", 30_000);
+    is(single.lost(20_000, 25_000), Word::NotPromised, "promises only one");
+}
+
+#[test]
+fn what_was_not_synced_is_a_copy_destroyed() {
+    let cut = |flush: i64| {
+        let cut = all(1).topic(|topic| topic.flush_messages = flush).seen(19_000, 1, 1, &[1]);
+        cut.fault("power-loss", &["n1"], 30_000, Destroys::Unsynced).lost(20_000, 25_000)
+    };
+    is(cut(i64::MAX), Word::NotPromised, "were destroyed");
+    is(cut(1), Word::Broken, "no copy was destroyed");
+}
+
+#[test]
+fn a_wipe_that_nobody_saw_leaves_the_loss_unknown() {
+    let run = all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000).last_fault(|fault| {
+        fault.confirmed_ms = None;
+        fault.state = FaultState::NotConfirmed;
+    });
+    is(run.lost(20_000, 25_000), Word::Unknown, "a fault was not seen to take effect; if it did");
+    let mut nobody_looked = all(1).wiped("n1", 30_000).lost(20_000, 25_000);
+    nobody_looked.cluster.clear();
+    is(nobody_looked, Word::Unknown, "nobody saw which replicas were in sync");
+}
+
+#[test]
+fn an_unclean_election_lifts_the_promise_when_it_happened() {
+    let allowed = || all(2).topic(|topic| topic.unclean_leader_election = true);
+    let unclean =
+        || allowed().seen(19_000, 1, 1, &[1]).seen(21_000, -1, 2, &[1]).seen(22_000, 3, 3, &[3]);
+    is(
+        unclean().lost(10_000, 20_000),
+        Word::NotPromised,
+        "an unclean election made broker 3 leader at 22.000 s",
+    );
+    is(unclean(), Word::NotPromised, "unclean election");
+    // Acknowledged by the old leader, which had not learned of it yet.
+    is(unclean().lost(24_000, 25_000), Word::NotPromised, "unclean election");
+    // Acknowledged once every replica was in sync again.
+    let whole_again = || unclean().seen(30_000, 3, 3, &[1, 2, 3]);
+    is(whole_again().lost(40_000, 41_000), Word::Broken, "");
+    // Allowed, and clean all the same.
+    let clean = allowed().seen(21_000, 2, 2, &[2, 3]);
+    is(clean.lost(10_000, 20_000), Word::Broken, "");
+    // It looks unclean, and was not allowed: then the cluster broke its word.
+    let forbidden = all(2).seen(19_000, 1, 1, &[1]).seen(22_000, 3, 2, &[3]);
+    is(forbidden.lost(10_000, 20_000), Word::Broken, "");
+    // Asked for by a fault.
+    let asked =
+        all(2).seen(19_000, 1, 1, &[1]).fault("elect-unclean", &["n3"], 21_000, Destroys::Nothing);
+    is(asked.seen(22_000, 3, 2, &[3]).lost(10_000, 20_000), Word::NotPromised, "unclean election");
+    // More elections than were seen.
+    let unseen = allowed().seen(22_000, 2, 4, &[2]);
+    is(unseen.lost(10_000, 20_000), Word::Unknown, "may have happened unseen");
+    let blind = allowed().blind(20_000).seen(22_000, 2, 2, &[2]);
+    is(blind.lost(10_000, 20_000), Word::Unknown, "may have happened unseen");
+}
+
+#[test]
+fn acks_1_promises_as_much_as_its_leader() {
+    is(leader(), Word::Held, "All 1,000");
+    is(leader().lost(10_000, 15_000), Word::Broken, "leadership never moved");
+    let moved = || leader().seen(21_000, 2, 2, &[2, 3]);
+    let because = "leadership moved from broker 1 to 2 at 21.000 s";
+    is(moved().lost(10_000, 20_500), Word::NotPromised, because);
+    is(moved(), Word::NotPromised, because);
+    // The new leader's own, long after.
+    is(moved().lost(40_000, 41_000), Word::Broken, "leadership never moved");
+    // Without a leader for a while, and then the same one again.
+    let back = leader().seen(20_500, -1, 2, &[1]).seen(26_000, 1, 3, &[1]);
+    is(back.lost(10_000, 15_000), Word::Broken, "");
+    let its_disk = leader().seen(20_500, -1, 2, &[1]).wiped("n1", 20_600).seen(28_000, 1, 3, &[1]);
+    is(
+        its_disk.lost(10_000, 15_000),
+        Word::NotPromised,
+        "the copy of its leader, broker 1, was destroyed",
+    );
+    is(leader().wiped("n2", 30_000).lost(10_000, 15_000), Word::Broken, "");
+}
+
+#[test]
+fn acks_1_of_a_leader_that_does_not_know_it_was_replaced() {
+    let stalled =
+        leader().fault("stall", &["n1"], 30_000, Destroys::Nothing).seen(31_500, 2, 2, &[2, 3]);
+    is(
+        stalled.lost(36_100, 36_200),
+        Word::NotPromised,
+        "broker 1 had been replaced as leader at 31.500 s and was held back",
+    );
+}
+
+#[test]
+fn acks_1_where_leadership_was_not_seen() {
+    is(
+        leader().blind(20_000).lost(10_000, 15_000),
+        Word::Unknown,
+        "while the observer could not see",
+    );
+    is(
+        leader().seen(21_000, 1, 3, &[1, 2, 3]).lost(10_000, 15_000),
+        Word::Unknown,
+        "away and back",
+    );
+    let mut never = leader().lost(10_000, 15_000);
+    never.cluster.clear();
+    is(never, Word::Unknown, "nobody saw whether leadership moved");
+}
+
+#[test]
+fn acks_0_is_counted_and_never_promised() {
+    let mut run = Run::new(Acks::None, 2);
+    run.counts.unacknowledged_missing = 37;
+    let judgement = run.judge();
+    assert_eq!(part(&judgement, "durability").count, 37);
+    assert_eq!(judgement.promise, "acks=0 promises nothing");
+    is(run, Word::NotPromised, "37 of 1,000 records sent are missing");
+    is(Run::new(Acks::None, 2), Word::NotPromised, "0 of 1,000");
+}
+
+#[test]
+fn read_and_then_lost_follows_durability() {
+    let info = |run: Run| run.found(Kind::ReadThenLost, 3, None).with_outcome("info");
+    is(info(all(2)), Word::Broken, "3 records were lost that had to survive");
+    is(info(leader().seen(21_000, 2, 2, &[2])), Word::NotPromised, "leadership moved");
+    let ok = leader().seen(21_000, 2, 2, &[2]).lost(10_000, 11_000);
+    let ok = ok.found(Kind::ReadThenLost, 12, Some((10_000, 11_000)));
+    is(ok, Word::NotPromised, "12 acknowledged records were lost");
+}
+
+#[test]
+fn one_breach_outweighs_losses_that_were_not_promised() {
+    let run = leader().seen(21_000, 2, 2, &[2, 3]).lost(10_000, 15_000).lost(50_000, 51_000);
+    is(run, Word::Broken, "12 records were lost that had to survive");
+}
+
+#[test]
+fn lost_cannot_be_told_from_late() {
+    let unseen = all(2).unknown(Kind::LostWrite).found(Kind::Unseen, 5, Some((1_000, 2_000)));
+    is(unseen, Word::Unknown, "5 acknowledged records were never read");
+    is(
+        all(2).unknown(Kind::LostWrite),
+        Word::Unknown,
+        "cannot be told: the final reads are not complete",
+    );
+    let mut unchecked = all(2);
+    unchecked.checks.remove(0);
+    is(unchecked, Word::Unknown, "Nobody looked for lost-write");
+}
+
+#[test]
+fn what_is_always_promised() {
+    for (kind, name) in [
+        (Kind::Corrupted, "integrity"),
+        (Kind::Phantom, "integrity"),
+        (Kind::Resurrected, "isolation"),
+        (Kind::InconsistentOffsets, "agreement"),
+        (Kind::PollSkip, "reading"),
+        (Kind::NonmonotonicPoll, "reading"),
+        (Kind::Reappeared, "reading"),
+    ] {
+        part_is(all(2).found(kind, 2, None), name, Word::Broken, "It was seen.");
+        part_is(Run::new(Acks::None, 1).found(kind, 2, None), name, Word::Broken, "Found 2");
+        part_is(all(2).unknown(kind), name, Word::Unknown, "cannot be told");
+    }
+}
+
+#[test]
+fn readers_follow_a_log_whose_promise_was_lifted() {
+    let wiped = || all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000);
+    for kind in [Kind::PollSkip, Kind::NonmonotonicPoll, Kind::Reappeared] {
+        let run = wiped().found(kind, 2, None);
+        part_is(run, "reading", Word::NotPromised, "were destroyed");
+    }
+    let overwritten = wiped().found(Kind::InconsistentOffsets, 1, Some((20_000, 20_000)));
+    part_is(
+        overwritten.with_outcome("overwritten"),
+        "agreement",
+        Word::NotPromised,
+        "were destroyed",
+    );
+    let overwritten = all(2).found(Kind::InconsistentOffsets, 1, Some((20_000, 20_000)));
+    part_is(overwritten.with_outcome("overwritten"), "agreement", Word::Broken, "It was seen.");
+}
+
+#[test]
+fn duplicates_and_order_by_what_the_client_asked_for() {
+    for (idempotence, retries, in_flight, duplicate, reordered) in [
+        (true, 10, 5, Word::Broken, Word::Broken),
+        (false, 10, 5, Word::NotPromised, Word::NotPromised),
+        // librdkafka sends again what NOT_LEADER_OR_FOLLOWER answered, and counts no retry for it.
+        (false, 0, 1, Word::NotPromised, Word::Broken),
+        (false, 0, 5, Word::NotPromised, Word::NotPromised),
+        (false, 10, 1, Word::NotPromised, Word::NotPromised),
+    ] {
+        let run = |kind: Kind| {
+            let run = all(2).producer(|settings| {
+                settings.idempotence = idempotence;
+                settings.retries = retries;
+                settings.in_flight_requests_max = in_flight;
+            });
+            run.found(kind, 4, Some((1_000, 1_000)))
+        };
+        part_is(run(Kind::Duplicate), "idempotence", duplicate, "4 duplicate");
+        part_is(run(Kind::Reordered), "order", reordered, "4 reordered");
+    }
+    // Nothing was promised and nothing found: that does not make the run's durability less.
+    let judgement = all(2).producer(|settings| settings.idempotence = false).judge();
+    assert_eq!(part(&judgement, "idempotence").verdict, Word::NotPromised);
+    assert_eq!(judgement.word, Word::Held);
+}
+
+#[test]
+fn never_recovered_is_broken() {
+    let mut run = all(2);
+    run.liveness.never_recovered = vec!["queue-0: leader -1".into()];
+    part_is(run, "liveness", Word::Broken, "queue-0: leader -1");
+    let mut run = all(2);
+    run.liveness.measured = false;
+    part_is(run, "liveness", Word::Unknown, "Nobody looked");
+}
+
+#[test]
+fn a_run_that_tested_nothing_is_unknown() {
+    let real = |run: Run, because: &str| part_is(run, "real-test", Word::Unknown, because);
+    let mut none = all(2);
+    none.faults.clear();
+    real(none, "No fault met an acknowledged write");
+    for (state, because) in [
+        (FaultState::NotInjected, "not injected"),
+        (FaultState::NotConfirmed, "not seen to take effect (pid 1 is gone)"),
+        (FaultState::NotCleared, "not seen to end"),
+        (FaultState::Planned, "never due"),
+        (FaultState::Asked, "never confirmed"),
+    ] {
+        real(all(2).last_fault(|fault| fault.state = state), because);
+    }
+    let mut before = all(2);
+    before.facts.logs[0].first_ok_ms = Some(30_000);
+    real(before, "No fault met");
+    let mut nothing = all(2);
+    nothing.facts.logs[0].first_ok_ms = None;
+    real(nothing, "No write was acknowledged");
+    for (baseline, because) in
+        [(None, "no baseline"), (Some(0.9985), "only 99.85 %"), (Some(f64::NAN), "below 99.9 %")]
+    {
+        let mut run = all(2);
+        run.baseline = baseline;
+        real(run, because);
+    }
+    let mut interrupted = all(2);
+    interrupted.interrupted = Some("SIGINT");
+    real(interrupted, "SIGINT");
+    let mut cut = all(2);
+    cut.facts.cut = Some("its last block was not written to the end".into());
+    real(cut, "The history was cut off");
+}
+
+#[test]
+fn a_proof_of_breakage_survives_a_failed_probe() {
+    let run = all(2).last_fault(|fault| fault.state = FaultState::NotCleared).lost(10_000, 15_000);
+    let judgement = run.judge();
+    assert_eq!(judgement.word, Word::Broken);
+    assert!(
+        judgement.because.starts_with("durability: 12 records were lost"),
+        "{}",
+        judgement.because
+    );
+    // A loss that was not promised does not outweigh a doubt.
+    let doubt = leader().seen(21_000, 2, 2, &[2]).lost(10_000, 15_000);
+    let doubt = doubt.last_fault(|fault| fault.state = FaultState::NotCleared).judge();
+    assert_eq!(doubt.word, Word::Unknown);
+    assert!(doubt.because.starts_with("real-test: "), "{}", doubt.because);
+}
+
+#[test]
+fn nothing_at_all_is_judged_without_a_panic() {
+    let judgement = judge(Inputs {
+        checks: &[],
+        counts: &Counts::default(),
+        facts: &HistoryFacts::default(),
+        faults: &[],
+        cluster: &[],
+        brokers: &BTreeMap::new(),
+        baseline: None,
+        liveness: &Liveness::default(),
+        interrupted: None,
+    });
+    assert_eq!(judgement.word, Word::Unknown);
+}
