@@ -1,0 +1,152 @@
+//! From what was recorded to a verdict and the facts of a report. A live run and `highwater check` both end here, so
+//! they give the same answer.
+
+mod reached;
+
+use crate::measure::{Measure, Measured};
+use crate::run_record::RunRecord;
+use checker::Checker;
+use model::cluster::Observation;
+use model::facts::HistoryFacts;
+use model::fault::FaultRecord;
+use model::settings::{Acks, ProducerSettings, TopicSettings};
+use model::verdict::{Reached, Verdict};
+use reports::facts::{Facts, RunInfo};
+use std::collections::BTreeMap;
+
+/// What was recorded of a run, followed to its end.
+pub struct Recorded {
+    pub record: RunRecord,
+    pub checker: Checker,
+    pub measure: Measure,
+    pub faults: Vec<FaultRecord>,
+    pub observations: Vec<Observation>,
+}
+
+/// Checks, measures, judges.
+pub fn analyse(recorded: Recorded) -> Facts {
+    let Recorded { record, mut checker, measure, faults, observations } = recorded;
+    if let Some(because) = &record.cut {
+        checker.history_was_cut(because);
+    }
+    let report = checker.finish();
+    let measured = measure.finish(&faults, &observations);
+    let judgement = judge::judge(judge::Inputs {
+        checks: &report.checks,
+        counts: &report.counts,
+        facts: &report.facts,
+        faults: &faults,
+        cluster: &observations,
+        brokers: &record.brokers,
+        baseline: measured.has_baseline(&faults).then_some(measured.availability.baseline),
+        liveness: &record.liveness(),
+        interrupted: record.interrupted.as_deref(),
+    });
+    let injections = faults.iter().filter(|f| f.confirmed_ms.is_some()).count() as u64;
+    let reached: Vec<Reached> = reached::reached(&report, &measured, &faults, &observations);
+    let mut warnings = record.warnings.clone();
+    warnings.extend(report.warnings.iter().cloned());
+    let verdict = Verdict {
+        schema: "highwater/verdict/1".into(),
+        plan: record.plan.clone(),
+        target: record.target.clone(),
+        seed: record.seed,
+        defects: record.defects.clone(),
+        promise: judgement.promise,
+        verdict: judgement.word,
+        because: judgement.because,
+        promises: judgement.promises,
+        checks: report.checks,
+        counts: report.counts,
+        availability: measured.availability.clone(),
+        faults,
+        recoveries: measured.recoveries.clone(),
+        reached,
+        warnings,
+        injections,
+        loss_bound: (injections > 0).then(|| 1.0 - 0.05f64.powf(1.0 / injections as f64)),
+        duration_ms: measured.duration_ms,
+    };
+    facts(record, verdict, measured, &report.facts, observations)
+}
+
+impl Measured {
+    /// There were sends before the first fault.
+    pub fn has_baseline(&self, faults: &[FaultRecord]) -> bool {
+        let first_ms = faults.iter().filter_map(|f| f.asked_ms).min().unwrap_or(u64::MAX);
+        let buckets = self.series.offered.iter().enumerate();
+        buckets
+            .filter(|(at, _)| (*at as u64 + 1) * self.series.bucket_ms <= first_ms)
+            .any(|(_, &offered)| offered > 0)
+    }
+}
+
+fn facts(
+    record: RunRecord,
+    verdict: Verdict,
+    measured: Measured,
+    history: &HistoryFacts,
+    observations: Vec<Observation>,
+) -> Facts {
+    let topics: BTreeMap<String, TopicSettings> = history
+        .topics
+        .iter()
+        .filter_map(|topic| Some((topic.name.clone(), topic.settings.last()?.1.clone())))
+        .collect();
+    let producers: Vec<ProducerSettings> =
+        history.producers.iter().map(|p| p.settings.clone()).collect();
+    let info = RunInfo {
+        plan: record.plan.clone(),
+        target: record.target.clone(),
+        settings: settings_in_short(&producers, &topics),
+        seed: record.seed,
+        started_wall_ms: record.started_wall_ms,
+        duration_ms: measured.duration_ms,
+        again: record.again.clone(),
+        next: next_step(&record, &verdict),
+        directory: record.directory.clone(),
+        versions: record.versions.clone(),
+        machine: record.machine.clone(),
+        profile: record.profile.clone(),
+        interrupted: record.interrupted.is_some() || record.cut.is_some(),
+    };
+    Facts {
+        info,
+        verdict,
+        observations,
+        topics,
+        producers,
+        consumers: record.consumers,
+        brokers: record.broker_settings,
+        series: measured.series,
+        errors: measured.errors,
+        excerpts: Vec::new(),
+        files: Vec::new(),
+    }
+}
+
+/// `acks=all idempotent min.insync=2`
+fn settings_in_short(
+    producers: &[ProducerSettings],
+    topics: &BTreeMap<String, TopicSettings>,
+) -> String {
+    let mut words = Vec::new();
+    if let Some(producer) = producers.first() {
+        words.push(format!("acks={}", producer.acks.as_str()));
+        if producer.acks == Acks::All && !producer.idempotence {
+            words.push("not idempotent".to_string());
+        }
+    }
+    if let Some(topic) = topics.values().next() {
+        words.push(format!("min.insync={}", topic.min_insync_replicas));
+    }
+    words.join(" ")
+}
+
+fn next_step(record: &RunRecord, verdict: &Verdict) -> Option<String> {
+    if !verdict.defects.is_empty() {
+        return None;
+    }
+    let compared = record.plan == plan::shipped::DEFAULT_PLAN;
+    compared.then(|| "highwater compare   (what does each setting cost?)".to_string())
+}

@@ -1,0 +1,230 @@
+//! The command line: types only. Help, completions and parsing come from here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  highwater run                        the shipped plan acked-writes-survive, about two minutes
+  highwater compare                    what does each setting of acks and min.insync cost?
+  highwater run --defect ack-before-isr    would it even notice?
+  highwater check store/acked-writes-survive/latest
+  highwater cluster up --nodes 3       a cluster to poke at with kcat or Kafka's own tools
+
+Exit codes: 0 held or not promised, 1 a promise was broken, 2 unknown, 3 could not run, 64 bad usage or plan,
+70 a bug in highwater, 130 and 143 interrupted (healed, history kept).";
+
+/// Proves, by breaking things, that a Kafka-protocol cluster keeps the writes that it acknowledged.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// More talk on stderr: -v what is done, -vv everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Only the result
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a cluster, load it, break it, check it, report (default)
+    Run(RunArgs),
+    /// Judge a stored run or history again, offline
+    Check(CheckArgs),
+    /// Render the report of a stored run again
+    Report(ReportArgs),
+    /// The same load under several settings and recipes, side by side in one page
+    Compare(CompareArgs),
+    /// A bundled cluster to poke at
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// One bundled broker, alone
+    Broker(BrokerArgs),
+    /// What there is: plans, recipes, faults, roles, checks, defects, targets, runs
+    List(ListArgs),
+    /// Can this machine do it? What did a crash leave behind?
+    Doctor(DoctorArgs),
+    /// Completions for your shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Where runs are kept.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// Directory that keeps all runs
+    #[arg(long, env = "HIGHWATER_STORE", default_value = "store", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// A plan file, or the name of a shipped plan (`highwater list plans`)
+    pub plan: Option<String>,
+    /// Repeats the fault schedule of that seed; drawn anew where not given
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A planted defect of the bundled broker, to see it caught (`highwater list defects`); its plan is the default
+    #[arg(long, value_name = "NAME")]
+    pub defect: Option<String>,
+    /// Overrides one key of the plan: workload.rate=5000/s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How long load and faults run, in place of the plan's time.run
+    #[arg(long, value_name = "DURATION")]
+    pub time: Option<String>,
+    /// Print the resolved plan and its fault schedule, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep the nodes' data even where nothing was broken
+    #[arg(long)]
+    pub keep_data: bool,
+    /// The verdict as JSON on stdout, in place of the summary
+    #[arg(long)]
+    pub json: bool,
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// A plan file with a [matrix], or the name of a shipped one
+    pub plan: Option<String>,
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Overrides one key of the plan: workload.rate=5000/s
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print the cells and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The comparison as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    #[arg(long, value_enum, default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// A bar on a terminal, lines elsewhere
+    Auto,
+    Bar,
+    Lines,
+    None,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    /// Run directories, or history files
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
+    /// A run directory
+    pub run: PathBuf,
+    /// Print that format to stdout in place of writing all files
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Html,
+    Json,
+    Junit,
+    Markdown,
+    Text,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Start one and return when a topic can be made
+    Up {
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
+        nodes: u32,
+        /// Dedicated controllers; 0: every broker is one too
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=5))]
+        controllers: u32,
+        /// `bootstrap`, and each node's pid, ports and directory, as JSON on stdout
+        #[arg(long)]
+        json: bool,
+        /// A broker property by Kafka's name
+        #[arg(long = "property", value_name = "KEY=VALUE")]
+        properties: Vec<String>,
+        /// A planted defect of the broker
+        #[arg(long, value_name = "NAME")]
+        defect: Option<String>,
+        /// Kafka's default timeouts in place of the fast ones
+        #[arg(long)]
+        kafka_defaults: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Leaders, ISR and processes of the one that runs
+    Status {
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Stop it and delete its data
+    Down {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BrokerArgs {
+    /// Kafka's server.properties
+    #[arg(long, value_name = "FILE", required_unless_present = "list_properties")]
+    pub config: Option<PathBuf>,
+    /// Print every property that has an effect, with its default
+    #[arg(long)]
+    pub list_properties: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ListArgs {
+    #[arg(value_enum)]
+    pub what: Option<ListWhat>,
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListWhat {
+    Plans,
+    Recipes,
+    Faults,
+    Roles,
+    Checks,
+    Defects,
+    Targets,
+    Workloads,
+    Runs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// End what an interrupted run of ours left behind
+    #[arg(long)]
+    pub clean: bool,
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}

@@ -1,0 +1,88 @@
+//! `highwater doctor`: what this machine can do, and what a crash of ours left behind.
+
+use crate::cli::DoctorArgs;
+use crate::store::Store;
+use anyhow::{Context, Result};
+use inject::undo;
+use std::io::Write;
+use std::process::ExitCode;
+
+pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
+    let store = Store::at(&args.store.out);
+    let undo_dir = store.undo_dir();
+    let mut out = std::io::stdout().lock();
+    if args.clean {
+        let done = undo::clean(&undo_dir)
+            .with_context(|| format!("cannot clean up after {}", undo_dir.display()))?;
+        if args.json {
+            serde_json::to_writer_pretty(&mut out, &serde_json::json!({ "cleaned": done }))?;
+            writeln!(out)?;
+        } else if done.is_empty() {
+            writeln!(out, "nothing was left behind")?;
+        } else {
+            done.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let leftovers = undo::survey(&undo_dir)
+        .with_context(|| format!("cannot read the undo records in {}", undo_dir.display()))?;
+    let left: Vec<String> = leftovers.iter().map(ToString::to_string).collect();
+    let abilities = abilities(&store);
+    if args.json {
+        let able: Vec<_> = abilities
+            .iter()
+            .map(|(what, ok, how)| serde_json::json!({ "what": what, "possible": ok, "how": how }))
+            .collect();
+        serde_json::to_writer_pretty(
+            &mut out,
+            &serde_json::json!({ "abilities": able, "left_behind": left }),
+        )?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (what, ok, how) in &abilities {
+        writeln!(out, "{} {what:<34} {how}", if *ok { "yes" } else { "no " })?;
+    }
+    let (running, left): (Vec<_>, Vec<_>) =
+        leftovers.iter().partition(|one| matches!(one, undo::Leftover::InUse { .. }));
+    running.iter().try_for_each(|one| writeln!(out, "{one}: left alone"))?;
+    if left.is_empty() {
+        writeln!(out, "nothing was left behind in {}", store.root().display())?;
+    } else {
+        writeln!(out, "left behind by an interrupted run; `highwater doctor --clean` ends it:")?;
+        left.iter().try_for_each(|one| writeln!(out, "  {one}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What can be done here, with how, or what would enable it.
+fn abilities(store: &Store) -> Vec<(&'static str, bool, String)> {
+    let own_signals = inject::Process::own().is_ok();
+    let store_dir = std::fs::create_dir_all(store.root());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    vec![
+        ("bundled cluster", true, "this program's own broker, nothing to install".to_string()),
+        (
+            "faults kill, stall, wipe",
+            own_signals,
+            "signals to processes that we started; no privilege needed".to_string(),
+        ),
+        (
+            "run directory",
+            store_dir.is_ok(),
+            match store_dir {
+                Ok(()) => format!("{} can be written to", store.root().display()),
+                Err(error) => {
+                    format!("{}: {error}; choose another with --out", store.root().display())
+                }
+            },
+        ),
+        (
+            "three brokers, clients and checker",
+            cores >= 2,
+            format!(
+                "{cores} cores; the everyday plan wants two or more for its 10,000 records a second"
+            ),
+        ),
+    ]
+}

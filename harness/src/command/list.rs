@@ -1,0 +1,86 @@
+//! `highwater list`: what there is, from the same registries that everything else uses.
+
+use crate::cli::{ListArgs, ListWhat};
+use crate::store::Store;
+use anyhow::Result;
+use node::defect::Defect;
+use plan::{Deed, shipped};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// A name and what it is.
+type Rows = Vec<(String, String)>;
+
+pub fn list(args: &ListArgs) -> Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let Some(what) = args.what else {
+        writeln!(out, "plans, recipes, faults, roles, checks, defects, targets, workloads, runs")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let rows = match what {
+        ListWhat::Plans => plans(),
+        ListWhat::Recipes => {
+            shipped::recipes().into_iter().map(|(name, about)| (name.to_string(), about)).collect()
+        }
+        ListWhat::Faults => {
+            Deed::ALL.iter().map(|deed| (deed.to_string(), deed.about().to_string())).collect()
+        }
+        ListWhat::Roles => plan::ROLES
+            .iter()
+            .map(|(name, _, about)| (name.to_string(), about.to_string()))
+            .collect(),
+        ListWhat::Checks => checks(),
+        ListWhat::Defects => Defect::all()
+            .iter()
+            .map(|defect| (defect.name().to_string(), defect.doc().to_string()))
+            .collect(),
+        ListWhat::Targets => vec![(
+            "bundled".into(),
+            "this program's own broker, as processes on this machine".into(),
+        )],
+        ListWhat::Workloads => vec![(
+            "queue".into(),
+            "plain sends at a set rate, readers reading along from assigned partitions".into(),
+        )],
+        ListWhat::Runs => runs(&Store::at(&args.store.out)),
+    };
+    if args.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, about)| serde_json::json!({ "name": name, "about": about }))
+            .collect();
+        serde_json::to_writer_pretty(&mut out, &rows)?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).min(44);
+    for (name, about) in rows {
+        writeln!(out, "{name:width$}  {about}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plans() -> Rows {
+    let about = |plan: &shipped::ShippedPlan| match plan::load(plan.name, plan.text, &[]) {
+        Ok(loaded) => loaded.plan.about.replace('\n', " "),
+        Err(error) => format!("does not load: {error}"),
+    };
+    shipped::PLANS.iter().map(|plan| (plan.name.to_string(), about(plan))).collect()
+}
+
+fn checks() -> Rows {
+    model::finding::Kind::ALL
+        .iter()
+        .map(|kind| (kind.as_str().to_string(), kind.about().to_string()))
+        .collect()
+}
+
+fn runs(store: &Store) -> Rows {
+    let about = |run: &crate::store::RunDir| match run
+        .read_json::<model::verdict::Verdict>("verdict.json")
+    {
+        Ok(verdict) => format!("{}: {}", verdict.verdict.as_str(), verdict.because),
+        Err(_) => "no verdict: it was interrupted, or still runs".to_string(),
+    };
+    store.runs().iter().map(|run| (run.path().display().to_string(), about(run))).collect()
+}

@@ -1,0 +1,119 @@
+use super::*;
+use model::fault::{Destroys, FaultState, Role};
+use model::history::TopicRef;
+
+const LOG: LogRef = LogRef { topic: TopicRef(0), partition: 0 };
+
+fn at(ms: u64) -> Time {
+    Time { mono_ns: ms * 1_000_000, wall_ms: 0 }
+}
+
+fn id(sequence: u64) -> RecordId {
+    RecordId { session: Session(0), sequence }
+}
+
+/// One send every 10 ms for `seconds`, answered by `answer(intended_ms)`: latency and outcome.
+fn run(
+    seconds: u64,
+    answer: impl Fn(u64) -> Option<(u64, Outcome)>,
+    faults: &[FaultRecord],
+) -> Measured {
+    let mut events = vec![(at(0), Event::Phase { phase: Phase::Baseline })];
+    for sequence in 0..seconds * 100 {
+        let ms = sequence * 10;
+        events.push((
+            at(ms),
+            Event::Send { id: id(sequence), log: LOG, intended_mono_ns: ms * 1_000_000 },
+        ));
+        if let Some((latency, outcome)) = answer(ms) {
+            events.push((at(ms + latency), Event::Sent { id: id(sequence), outcome, error: None }));
+        }
+    }
+    events.push((at(seconds * 1000), Event::Phase { phase: Phase::Heal }));
+    events.sort_by_key(|(time, _)| *time);
+    let mut measure = Measure::new(1000);
+    events.iter().for_each(|(time, event)| measure.feed(time, event));
+    measure.finish(faults, &[])
+}
+
+fn ok(latency: u64) -> Option<(u64, Outcome)> {
+    Some((latency, Outcome::Ok { offset: None }))
+}
+
+fn fault(asked_ms: u64) -> FaultRecord {
+    FaultRecord {
+        id: 1,
+        name: "kill".into(),
+        recipe: None,
+        role: Role::Leader,
+        partition: None,
+        nodes: vec![],
+        state: FaultState::Cleared,
+        destroys: Destroys::Nothing,
+        planned_ms: asked_ms,
+        asked_ms: Some(asked_ms),
+        confirmed_ms: Some(asked_ms + 5),
+        healed_ms: Some(asked_ms + 100),
+        cleared_ms: Some(asked_ms + 200),
+        for_ms: None,
+        evidence: vec![],
+        parameters: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn a_quiet_run_is_fully_available() {
+    let measured = run(20, |_| ok(3), &[]);
+    assert_eq!(measured.availability.request, 1.0);
+    assert_eq!(measured.availability.windowed, 1.0);
+    assert_eq!(measured.availability.longest_outage_ms, 0);
+    assert!((measured.availability.latency_p50_ms - 3.0).abs() < 0.1);
+}
+
+#[test]
+fn a_pause_is_an_outage_of_its_own_length_and_its_late_sends_count() {
+    // Nothing is acknowledged between 5,000 and 7,000 ms; what was sent meanwhile is acknowledged at 7,000.
+    let measured = run(
+        20,
+        |ms| if (5000..7000).contains(&ms) { ok(7000 - ms) } else { ok(0) },
+        &[fault(5000)],
+    );
+    assert_eq!(measured.availability.longest_outage_ms, 2000);
+    assert_eq!(measured.availability.total_outage_ms, 2000);
+    // A hundred sends were later than a second.
+    assert!((measured.availability.request - (1.0 - 100.0 / 2000.0)).abs() < 1e-9);
+    let recovery = &measured.recoveries[0];
+    assert_eq!((recovery.first_success_ms, recovery.pause_ms), (Some(2000), 2000));
+    assert_eq!(recovery.recovery_time_ms, Some(1000));
+    assert_eq!(measured.availability.outside_faults, 1.0);
+}
+
+#[test]
+fn an_outage_that_never_ends_counts_to_the_end() {
+    let measured = run(20, |ms| if ms < 12_000 { ok(0) } else { None }, &[fault(12_000)]);
+    assert_eq!(measured.availability.longest_outage_ms, 8000);
+    assert!((measured.availability.request - 0.6).abs() < 1e-9);
+    assert_eq!(measured.recoveries[0].recovery_time_ms, None);
+}
+
+#[test]
+fn failed_and_indeterminate_both_count_against_availability() {
+    let measured = run(
+        10,
+        |ms| if ms % 20 == 0 { Some((1, Outcome::Fail)) } else { Some((1, Outcome::Info)) },
+        &[],
+    );
+    assert_eq!(measured.availability.request, 0.0);
+    assert_eq!(measured.availability.windowed, 0.0);
+}
+
+#[test]
+fn a_pause_that_the_next_fault_made_is_not_laid_at_the_one_before() {
+    // The last success before the pause comes before the second fault is asked for; the first was over long before.
+    let answer = |ms| if (9_991..11_000).contains(&ms) { ok(11_000 - ms) } else { ok(0) };
+    let second = FaultRecord { id: 2, ..fault(9_995) };
+    let measured = run(20, answer, &[fault(5_000), second]);
+    let pauses: Vec<u64> = measured.recoveries.iter().map(|r| r.pause_ms).collect();
+    assert_eq!(pauses, [0, 1_005]);
+    assert_eq!(measured.recoveries[0].first_success_ms, None);
+}

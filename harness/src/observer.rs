@@ -1,0 +1,156 @@
+//! Watches leaders, ISR and the quorum through the cluster's public APIs, and writes down every change.
+//!
+//! Promises: one observation for each change, with the time at which it was seen; when it cannot see, it says so.
+//! Not promised: that nothing happened between two looks.
+
+use crate::recorder::Clock;
+use admin::Admin;
+use model::cluster::{Observation, PartitionState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What was last seen, and what has changed since.
+struct Observer {
+    admin: Admin,
+    topic: String,
+    clock: Clock,
+    partitions: BTreeMap<u32, PartitionState>,
+    quorum: Option<Observation>,
+    brokers: Option<Observation>,
+    blind: bool,
+}
+
+/// A running observer.
+pub struct Running {
+    stop: Sender<()>,
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    pub fn stop(self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        drop(self.stop);
+        let _ = self.thread.join();
+    }
+}
+
+/// Looks every `interval` and hands changes to `see`, from its own thread.
+pub fn start(
+    bootstrap: &str,
+    topic: &str,
+    clock: Clock,
+    interval: Duration,
+    mut see: impl FnMut(Observation) + Send + 'static,
+) -> Running {
+    let mut observer = Observer {
+        // A stalled broker must not blind us for long: others answer.
+        admin: Admin::new(bootstrap, Duration::from_millis(400)),
+        topic: topic.to_string(),
+        clock,
+        partitions: BTreeMap::new(),
+        quorum: None,
+        brokers: None,
+        blind: false,
+    };
+    let (stop, stops): (Sender<()>, Receiver<()>) = channel();
+    let stopped = Arc::new(AtomicBool::new(false));
+    let thread = {
+        let stopped = stopped.clone();
+        std::thread::Builder::new()
+            .name("observer".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    observer.look(&mut see);
+                    if stops.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
+                        break;
+                    }
+                }
+            })
+            .expect("the operating system refused a thread")
+    };
+    Running { stop, stopped, thread }
+}
+
+impl Observer {
+    fn look(&mut self, see: &mut dyn FnMut(Observation)) {
+        let topics = match self.admin.topics(&[&self.topic]) {
+            Ok(topics) => topics,
+            Err(error) => {
+                if !self.blind {
+                    see(Observation::Blind { at_ms: self.clock.ms(), error: error.to_string() });
+                }
+                self.blind = true;
+                return;
+            }
+        };
+        self.blind = false;
+        let at_ms = self.clock.ms();
+        let topic = topics.into_iter().find(|topic| topic.name == self.topic);
+        for partition in topic.map(|topic| topic.partitions).unwrap_or_default() {
+            let state = PartitionState {
+                at_ms,
+                topic: self.topic.clone(),
+                partition: partition.partition,
+                leader: partition.leader,
+                leader_epoch: partition.leader_epoch,
+                replicas: partition.replicas,
+                isr: partition.isr,
+                elr: partition.elr,
+                offline: partition.offline,
+            };
+            self.partition(state, see);
+        }
+        if let Ok(quorum) = self.admin.quorum() {
+            let leader = Some(quorum.leader).filter(|&id| id >= 0);
+            let seen = |at_ms| Observation::Quorum {
+                at_ms,
+                leader,
+                epoch: quorum.epoch,
+                voters: quorum.voters.clone(),
+                observers: quorum.observers.clone(),
+            };
+            changed(&mut self.quorum, seen, at_ms, see);
+        }
+        if let Ok(brokers) = self.admin.registered_brokers() {
+            let ids = |fenced: bool| {
+                brokers.iter().filter(|b| b.fenced == fenced).map(|b| b.id).collect::<Vec<_>>()
+            };
+            let seen = |at_ms| Observation::Brokers { at_ms, alive: ids(false), fenced: ids(true) };
+            changed(&mut self.brokers, seen, at_ms, see);
+        }
+    }
+
+    /// Another broker may answer with older metadata than the one before: an epoch never goes back in what we tell.
+    fn partition(&mut self, state: PartitionState, see: &mut dyn FnMut(Observation)) {
+        if let Some(before) = self.partitions.get(&state.partition) {
+            if state.leader_epoch < before.leader_epoch {
+                return;
+            }
+            let same = PartitionState { at_ms: before.at_ms, ..state.clone() };
+            if same == *before {
+                return;
+            }
+        }
+        self.partitions.insert(state.partition, state.clone());
+        see(Observation::Partition(state));
+    }
+}
+
+/// Tells an observation whose content, its time aside, is not the one before.
+fn changed(
+    before: &mut Option<Observation>,
+    seen: impl Fn(u64) -> Observation,
+    at_ms: u64,
+    see: &mut dyn FnMut(Observation),
+) {
+    let content = seen(0);
+    if before.as_ref() != Some(&content) {
+        *before = Some(content);
+        see(seen(at_ms));
+    }
+}

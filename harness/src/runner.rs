@@ -1,0 +1,301 @@
+//! The life of a run: up, load ∥ faults ∥ observer, heal, settle, final reads, collect, check, report, down.
+//!
+//! Promises: what is broken is healed and what was started is stopped, whatever ends the run; every step is saved
+//! before the next begins, so that a failed teardown or report never loses a history.
+
+mod collect;
+mod faults;
+mod final_reads;
+mod load;
+pub mod up;
+
+use crate::analysis::{self, Recorded};
+use crate::cli::ProgressMode;
+use crate::exit::Exit;
+use crate::interrupt::Interrupt;
+use crate::live::Follower;
+use crate::measure::Measure;
+use crate::progress::Progress;
+use crate::recorder::{Clock, Recorder, wall_ms};
+use crate::run_record::{self, RunRecord, State};
+use crate::store::{RunDir, Store};
+use crate::target::bundled::{Bundled, Layout};
+use anyhow::{Context, Result};
+use checker::Checker;
+use clients::producer::Sessions;
+use inject::UndoLog;
+use load::{Load, Shared};
+use model::history::{Event, Phase};
+use plan::{Controllers, Plan, Schedule};
+use reports::facts::Facts;
+use reports::words::grouped;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+/// What a run is asked to do.
+pub struct Request<'a> {
+    pub plan: &'a Plan,
+    /// The plan's own text, kept beside the run.
+    pub text: &'a str,
+    pub seed: u64,
+    pub store: &'a Store,
+    pub progress: ProgressMode,
+    pub quiet: bool,
+    pub keep_data: bool,
+    /// What the user would type to have the same schedule again.
+    pub again: String,
+    pub interrupt: &'a Interrupt,
+}
+
+/// What a run came to.
+pub struct Finished {
+    pub facts: Facts,
+    pub run: RunDir,
+    pub exit: Exit,
+}
+
+/// Brokers that want to stop get this long.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// Runs a plan from start to end.
+pub fn run(request: Request<'_>) -> Result<Finished> {
+    let started_wall_ms = wall_ms();
+    let run = request.store.create_run(&request.plan.name, request.seed, started_wall_ms)?;
+    let clock = Clock::start();
+    let mut record = first_record(&request, &run, started_wall_ms);
+    run.write("plan.toml", request.text.as_bytes())?;
+    run.write("plan.resolved.toml", request.plan.to_toml().as_bytes())?;
+    run.write_json("run.json", &record)?;
+    let undo = UndoLog::create(&request.store.undo_dir()).with_context(|| {
+        format!(
+            "cannot write undo records in {}: nothing is broken that could not be mended",
+            request.store.undo_dir().display()
+        )
+    })?;
+    let cluster =
+        Bundled::prepare(layout(&request, started_wall_ms), &run.file("nodes"), undo.clone())?;
+    record.brokers = cluster.brokers();
+    run.write_json("run.json", &record)?;
+
+    let mut live = Live::start(&request, run.clone(), record, cluster, clock, undo.clone())?;
+    let recorded = live.go();
+    let Live { cluster: mut stopped, progress, .. } = live;
+    stopped.stop_all(STOP_GRACE);
+    let recorded = match recorded {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            progress.finish();
+            let _ = undo.finish();
+            return Err(error);
+        }
+    };
+    let interrupted = recorded.record.interrupted.is_some();
+    let mut facts = analysis::analyse(recorded);
+    let excerpts = collect::excerpts(&run, &facts);
+    facts.excerpts = excerpts;
+    // From here on everything can be made again from what is stored.
+    collect::save(&run, &mut facts, request.keep_data)?;
+    progress.finish();
+    undo.finish().context("cannot remove the undo records")?;
+    let exit = match (Exit::of(facts.verdict.verdict), interrupted) {
+        (Exit::Broken, _) => Exit::Broken,
+        (_, true) => request.interrupt.exit(),
+        (exit, false) => exit,
+    };
+    Ok(Finished { facts, run, exit })
+}
+
+fn layout(request: &Request<'_>, started_wall_ms: i64) -> Layout {
+    let plan = request.plan;
+    Layout {
+        brokers: plan.target.nodes,
+        controllers: match plan.target.controllers {
+            Controllers::Combined => 0,
+            Controllers::Dedicated(count) => count,
+        },
+        fast: plan.target.profile == plan::Profile::Fast,
+        properties: plan.target.properties.clone(),
+        defects: plan.target.defects.clone(),
+        cluster_id: cluster_id(request.seed, started_wall_ms),
+        seed: request.seed,
+    }
+}
+
+/// 22 characters of URL-safe base64, as Kafka's cluster ids are.
+pub fn cluster_id(seed: u64, wall_ms: i64) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = generator::random::Random::new(seed ^ wall_ms as u64, "cluster-id");
+    (0..22)
+        .map(|index| ALPHABET[random.below(if index == 21 { 4 } else { 64 }) as usize] as char)
+        .collect()
+}
+
+fn first_record(request: &Request<'_>, run: &RunDir, started_wall_ms: i64) -> RunRecord {
+    let plan = request.plan;
+    let controllers = match plan.target.controllers {
+        Controllers::Combined => String::new(),
+        Controllers::Dedicated(count) => format!(" + {count} controllers"),
+    };
+    RunRecord {
+        schema: run_record::SCHEMA.to_string(),
+        state: State::Running,
+        plan: plan.name.clone(),
+        seed: request.seed,
+        run: request.seed ^ (started_wall_ms as u64).rotate_left(24),
+        started_wall_ms,
+        target: format!("bundled ×{}{controllers}", plan.target.nodes),
+        defects: plan.target.defects.clone(),
+        brokers: BTreeMap::new(),
+        deadline_ms: plan.time.deadline.0,
+        partitions: plan.topic.partitions,
+        up_ms: None,
+        profile: format!(
+            "timeouts: {} profile, deadline {} ms",
+            plan.target.profile.as_str(),
+            plan.time.deadline.0
+        ),
+        again: request.again.clone(),
+        directory: run.path().display().to_string(),
+        versions: run_record::versions(),
+        machine: run_record::machine(),
+        broker_settings: BTreeMap::new(),
+        consumers: Vec::new(),
+        warnings: Vec::new(),
+        never_recovered: None,
+        settle_ms: plan.time.settle.0,
+        interrupted: None,
+        cut: None,
+    }
+}
+
+/// A run whose cluster may be up.
+struct Live<'a> {
+    plan: &'a Plan,
+    request_seed: u64,
+    interrupt: &'a Interrupt,
+    run: RunDir,
+    record: RunRecord,
+    cluster: Bundled,
+    clock: Clock,
+    undo: UndoLog,
+    progress: Progress,
+}
+
+impl<'a> Live<'a> {
+    fn start(
+        request: &Request<'a>,
+        run: RunDir,
+        record: RunRecord,
+        cluster: Bundled,
+        clock: Clock,
+        undo: UndoLog,
+    ) -> Result<Live<'a>> {
+        let time = &request.plan.time;
+        let expected_ms = 2_000 + time.baseline.0 + time.run.0 + 12_000;
+        let progress = Progress::start(request.progress, request.quiet, expected_ms);
+        let (plan, interrupt, request_seed) = (request.plan, request.interrupt, request.seed);
+        Ok(Live { plan, request_seed, interrupt, run, record, cluster, clock, undo, progress })
+    }
+
+    /// Everything between an empty cluster and a complete record of what happened.
+    fn go(&mut self) -> Result<Recorded> {
+        let target = self.record.target.clone();
+        self.progress.phase(
+            self.clock.ms(),
+            "up",
+            &format!("{target}, seed {}", self.request_seed),
+        );
+        let interrupt = self.interrupt;
+        let made = up::start(self.plan, &mut self.cluster, self.clock, &|| interrupt.is_set())?;
+        self.record.up_ms = Some(made.up_ms);
+        self.record.warnings = made.warnings.clone();
+        self.record.broker_settings = collect::broker_settings(&self.cluster);
+
+        let (portions, followed) = channel();
+        let recorder =
+            Arc::new(Recorder::create(&self.run.file("history.hwh"), self.clock, portions)?);
+        let checker = Checker::new(checker::Options::default());
+        let measure = Measure::new(self.plan.time.deadline.0);
+        let follower = Follower::start(followed, self.plan.topic.partitions, checker, measure);
+        let shared = Shared {
+            run: self.record.run,
+            seed: self.request_seed,
+            bootstrap: self.cluster.bootstrap(),
+            recorder: recorder.clone(),
+            sessions: Arc::new(Sessions::default()),
+        };
+        let (run, seed, plan) = (self.record.run, self.request_seed, self.plan.name.clone());
+        recorder.note(Event::Run { run, seed, plan });
+        recorder.note(Event::Topic {
+            topic: load::TOPIC,
+            name: self.plan.topic.name.clone(),
+            topic_id: made.id,
+            settings: made.settings.clone(),
+        });
+        recorder.note(Event::Phase { phase: Phase::Baseline });
+        let mut load = load::start(self.plan, &made.settings, &shared)?;
+        self.record.consumers = vec![load.reader_settings(self.plan)];
+        self.run.write_json("run.json", &self.record)?;
+
+        let stages = self.stages(&mut load, &made.settings, &shared, &follower);
+        // A stage that failed left clients running, and the history has no end as long as one writes into it.
+        let ended = load.finish_producers().and(load.finish_readers());
+        recorder.note(Event::Phase { phase: Phase::Done });
+        let history = recorder.finish();
+        drop(shared);
+        drop(recorder);
+        let (checker, measure) = follower.join();
+        let (faults, observations) = stages?;
+        ended?;
+        history?;
+        self.record.state = State::Recorded;
+        self.run.write_json("run.json", &self.record)?;
+        Ok(Recorded { record: self.record.clone(), checker, measure, faults, observations })
+    }
+
+    /// Baseline and faults, heal, settle, final reads.
+    fn stages(
+        &mut self,
+        load: &mut Load,
+        topic: &model::settings::TopicSettings,
+        shared: &Shared,
+        follower: &Follower,
+    ) -> Result<(Vec<model::fault::FaultRecord>, Vec<model::cluster::Observation>)> {
+        let schedule = Schedule::new(self.plan, self.request_seed);
+        let mut stage = faults::Stage::new(self, schedule, shared, follower.counters.clone())?;
+        let held = stage.run(load);
+        let (faults, observations, note) = stage.finish()?;
+        if let Some(note) = note {
+            self.record.interrupted = Some(note);
+        }
+        held?;
+        self.progress.phase(self.clock.ms(), "settle", "all nodes are back; waiting for full ISRs");
+        shared.recorder.note(Event::Phase { phase: Phase::Settle });
+        load.finish_producers()?;
+        let interrupt = self.interrupt;
+        let twice = || interrupt.is_urgent();
+        let liveness = final_reads::settle(self.plan, &shared.bootstrap, &twice);
+        self.record.never_recovered = liveness.measured.then(|| liveness.never_recovered.clone());
+        for log in &liveness.never_recovered {
+            self.progress.say(self.clock.ms(), &format!("never recovered: {log}"));
+        }
+        self.progress.phase(
+            self.clock.ms(),
+            "read",
+            "two readers read every log from its start to its end",
+        );
+        shared.recorder.note(Event::Phase { phase: Phase::FinalReads });
+        load.finish_readers()?;
+        final_reads::read(self.plan, topic, shared, &twice)?;
+        let counters = &follower.counters;
+        let polled = counters.polled.load(std::sync::atomic::Ordering::Relaxed);
+        self.progress.phase(
+            self.clock.ms(),
+            "judge",
+            &format!("{} records were read in all", grouped(polled)),
+        );
+        Ok((faults, observations))
+    }
+}

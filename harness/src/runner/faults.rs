@@ -1,0 +1,287 @@
+//! The stage in which load runs and things break: feeds the nemesis what is observed, carries out what it wants, and
+//! writes every change of every fault down.
+
+use super::Live;
+use super::load::{Load, Shared};
+use crate::live::Counters;
+use crate::observer;
+use anyhow::{Context, Result};
+use inject::Injector;
+use model::cluster::Observation;
+use model::fault::{FaultRecord, FaultState};
+use model::history::{Event as HistoryEvent, Phase};
+use plan::{Nemesis, Schedule};
+use reports::words::grouped;
+use std::fs::File;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// The longest sleep between two looks at the clock and the counters.
+const STEP_MS: u64 = 20;
+const OBSERVE_EVERY: Duration = Duration::from_millis(100);
+
+pub struct Stage<'s, 'a> {
+    live: &'s mut Live<'a>,
+    nemesis: Nemesis,
+    injector: Injector,
+    shared: Shared,
+    counters: Arc<Counters>,
+    observer: observer::Running,
+    observed: Receiver<Observation>,
+    observations: Vec<Observation>,
+    cluster_lines: File,
+    fault_lines: File,
+    note: Option<String>,
+    last_ok: (u64, u64),
+    rate: u64,
+}
+
+impl<'s, 'a> Stage<'s, 'a> {
+    pub fn new(
+        live: &'s mut Live<'a>,
+        schedule: Schedule,
+        shared: &Shared,
+        counters: Arc<Counters>,
+    ) -> Result<Self> {
+        let make = |name: &str| {
+            let path = live.run.file(name);
+            File::create(&path).with_context(|| format!("cannot make {}", path.display()))
+        };
+        let (cluster_lines, fault_lines) = (make("cluster.jsonl")?, make("faults.jsonl")?);
+        let (sender, observed) = channel();
+        let observer = observer::start(
+            &shared.bootstrap,
+            &live.plan.topic.name,
+            live.clock,
+            OBSERVE_EVERY,
+            move |seen| {
+                // The stage is over when nobody listens.
+                let _ = sender.send(seen);
+            },
+        );
+        let nemesis = Nemesis::new(live.plan, schedule, live.cluster.topology());
+        let injector = Injector::new(live.undo.clone());
+        Ok(Stage {
+            live,
+            nemesis,
+            injector,
+            shared: shared.clone(),
+            counters,
+            observer,
+            observed,
+            observations: Vec::new(),
+            cluster_lines,
+            fault_lines,
+            note: None,
+            last_ok: (0, 0),
+            rate: 0,
+        })
+    }
+
+    /// Baseline, then faults for the plan's time, then healing until nothing is broken any more.
+    pub fn run(&mut self, load: &Load) -> Result<()> {
+        let (baseline_ms, run_ms) = (self.live.plan.time.baseline.0, self.live.plan.time.run.0);
+        let heal_ms = self.live.plan.time.heal.0;
+        let what = format!(
+            "{} of {} bytes",
+            self.live.plan.workload.rate, self.live.plan.workload.record_bytes.0
+        );
+        let now = self.now_ms();
+        self.live.progress.phase(now, "baseline", &what);
+        self.until(now + baseline_ms, |_| false)?;
+
+        let begun = self.now_ms();
+        self.phase(Phase::Faults);
+        self.live.progress.phase(
+            begun,
+            "faults",
+            &format!("{} planned", self.nemesis.records().len()),
+        );
+        self.feed(plan::Event::Begin)?;
+        self.until(begun + run_ms, |_| false)?;
+        // A recipe in its middle, or a fault that waited for its turn, is not cut off by the clock: the load goes on
+        // until the schedule is behind us, as long as healing may take.
+        let patience_ms = self.now_ms() + heal_ms;
+        self.until(patience_ms, Nemesis::is_finished)?;
+
+        let now = self.now_ms();
+        self.phase(Phase::Heal);
+        load.stop_producers();
+        self.live.progress.phase(now, "heal", "the load has stopped; everything broken is mended");
+        let actions = self.nemesis.heal_all(now);
+        self.act(actions)?;
+        self.until_healed(now + heal_ms)?;
+        self.nemesis.close(self.now_ms());
+        self.save_faults()
+    }
+
+    /// What was done and seen.
+    pub fn finish(mut self) -> Result<(Vec<FaultRecord>, Vec<Observation>, Option<String>)> {
+        self.nemesis.close(self.now_ms());
+        self.save_faults()?;
+        self.observer.stop();
+        while let Ok(observation) = self.observed.try_recv() {
+            write_line(&mut self.cluster_lines, &observation)?;
+            self.observations.push(observation);
+        }
+        Ok((self.nemesis.records(), self.observations, self.note))
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.live.clock.ms()
+    }
+
+    fn phase(&self, phase: Phase) {
+        self.shared.recorder.note(HistoryEvent::Phase { phase });
+    }
+
+    /// Goes on until `end_ms`, an interruption, or `done`.
+    fn until(&mut self, end_ms: u64, done: impl Fn(&Nemesis) -> bool) -> Result<()> {
+        while self.note.is_none() && self.now_ms() < end_ms && !done(&self.nemesis) {
+            if self.live.interrupt.is_set() {
+                self.note = Some("it was interrupted by a signal".to_string());
+                self.live.progress.say(
+                    self.now_ms(),
+                    "interrupted: healing, then reading what there is; once more to stop at once",
+                );
+                return Ok(());
+            }
+            self.step(end_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Healing is not cut short by a first interruption: whatever is broken is mended.
+    fn until_healed(&mut self, end_ms: u64) -> Result<()> {
+        while self.now_ms() < end_ms && !self.nemesis.is_idle() && !self.live.interrupt.is_urgent()
+        {
+            self.step(end_ms)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, end_ms: u64) -> Result<()> {
+        let now = self.now_ms();
+        let tick_ms =
+            self.nemesis.next_tick_ms(now).unwrap_or(u64::MAX).min(end_ms).min(now + STEP_MS);
+        match self.observed.recv_timeout(Duration::from_millis(tick_ms.saturating_sub(now).max(1)))
+        {
+            Ok(observation) => {
+                write_line(&mut self.cluster_lines, &observation)?;
+                self.observations.push(observation.clone());
+                self.feed(plan::Event::Observed(observation))?;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                self.feed(plan::Event::Acked { counts: self.counters.acknowledged() })?;
+                self.feed(plan::Event::Tick)?;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                anyhow::bail!("the observer ended early: a bug in highwater")
+            }
+        }
+        for (node, how) in self.live.cluster.ended() {
+            self.node_ended(node, how)?;
+        }
+        if let Some(error) = self.shared.recorder.error() {
+            anyhow::bail!(
+                "the history can't be written any more ({error}): is the disk full? The run ends here"
+            );
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// A node that ended by itself is seen by everyone: it is a fact of the cluster, and nobody's fault of ours.
+    fn node_ended(&mut self, node: String, how: String) -> Result<()> {
+        let at_ms = self.now_ms();
+        let ours = self.nemesis.damaged().contains(&node);
+        if !ours {
+            self.live.progress.say(at_ms, &format!("{node} ended by itself: {how}"));
+            self.live.record.warnings.push(format!(
+                "{node} ended by itself at {at_ms} ms: {how}; see nodes/{node}/broker.log"
+            ));
+        }
+        let observation = Observation::Node { at_ms, node, pid: 0, state: how };
+        write_line(&mut self.cluster_lines, &observation)?;
+        self.observations.push(observation);
+        Ok(())
+    }
+
+    fn feed(&mut self, event: plan::Event) -> Result<()> {
+        let actions = self.nemesis.on_event(self.live.clock.ms(), event);
+        self.act(actions)
+    }
+
+    fn act(&mut self, actions: Vec<plan::Action>) -> Result<()> {
+        let mut waiting = actions;
+        while !waiting.is_empty() {
+            let mut next = Vec::new();
+            for action in waiting {
+                let answer = self.injector.act(&action, &mut self.live.cluster);
+                next.extend(self.nemesis.on_event(self.live.clock.ms(), answer));
+            }
+            waiting = next;
+            self.save_faults()?;
+        }
+        self.save_faults()
+    }
+
+    fn save_faults(&mut self) -> Result<()> {
+        for record in self.nemesis.take_changes() {
+            write_line(&mut self.fault_lines, &record)?;
+            if let Some(line) = told(&record) {
+                self.live.progress.say(self.live.clock.ms(), &line);
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let now = self.live.clock.ms();
+        let ok = self.counters.ok.load(Ordering::Relaxed);
+        if now >= self.last_ok.0 + 1000 {
+            self.rate = (ok - self.last_ok.1) * 1000 / (now - self.last_ok.0);
+            self.last_ok = (now, ok);
+        }
+        let open = self.counters.sent.load(Ordering::Relaxed)
+            - (ok
+                + self.counters.fail.load(Ordering::Relaxed)
+                + self.counters.info.load(Ordering::Relaxed))
+            .min(self.counters.sent.load(Ordering::Relaxed));
+        let state = format!("{} ok, {}/s, {} open", grouped(ok), grouped(self.rate), grouped(open));
+        self.live.progress.tick(now, &state);
+    }
+}
+
+/// The states of a fault that a person wants to see.
+fn told(record: &FaultRecord) -> Option<String> {
+    let on = record.partition.as_ref().map(|p| format!(" of {p}")).unwrap_or_default();
+    let who = format!(
+        "{} {} ({}{on})",
+        record.name,
+        record.nodes.join(" "),
+        reports::words::role(&record.role)
+    );
+    let last = record.evidence.last().map(String::as_str).unwrap_or_default();
+    Some(match record.state {
+        FaultState::Confirmed if record.healed_ms.is_none() => format!("  {who}: {last}"),
+        FaultState::Cleared => format!("  {who}: over, {last}"),
+        FaultState::NotInjected => format!(
+            "  {} on {} was not injected: {last}",
+            record.name,
+            reports::words::role(&record.role)
+        ),
+        FaultState::NotConfirmed => format!("  {who}: NOT confirmed, {last}"),
+        FaultState::NotCleared => format!("  {who}: NOT over, {last}"),
+        _ => return None,
+    })
+}
+
+fn write_line<T: serde::Serialize>(file: &mut File, value: &T) -> Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    file.write_all(&line).context("cannot write into the run directory: is the disk full?")
+}

@@ -1,0 +1,140 @@
+//! The load of the `queue` workload: producers at a set rate, readers reading along.
+
+use crate::recorder::Recorder;
+use anyhow::{Context, Result};
+use clients::History;
+use clients::producer::{self, ProducerTask, RunningProducer, Sessions};
+use clients::profile::{self, ProducerChoice, Profile};
+use clients::reader::{self, ReaderTask, RunningReader};
+use generator::open_loop::{OpenLoop, Rate};
+use generator::random::Random;
+use generator::stamp::Filler;
+use model::history::TopicRef;
+use model::settings::{ConsumerSettings, TopicSettings};
+use plan::Plan;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The topic of a run: there is one.
+pub const TOPIC: TopicRef = TopicRef(0);
+
+/// What every client of a run shares.
+#[derive(Clone)]
+pub struct Shared {
+    pub run: u64,
+    pub seed: u64,
+    pub bootstrap: String,
+    pub recorder: Arc<Recorder>,
+    pub sessions: Arc<Sessions>,
+}
+
+pub struct Load {
+    producers: Vec<RunningProducer>,
+    readers: Vec<RunningReader>,
+}
+
+fn client_profile(plan: &Plan) -> Profile {
+    match plan.target.profile {
+        plan::Profile::Fast => Profile::Fast,
+        plan::Profile::KafkaDefaults => Profile::KafkaDefaults,
+    }
+}
+
+/// Starts every client of the plan.
+pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load> {
+    let record_bytes = plan.workload.record_bytes.0 as usize;
+    let filler = Arc::new(Filler::new(shared.seed, record_bytes));
+    let history: Arc<dyn History> = shared.recorder.clone();
+    let mut readers = Vec::new();
+    for number in 1..=plan.workload.consumers {
+        let task = reader_task(plan, topic, shared, format!("c{number}"));
+        readers.push(reader::start_live(task, history.clone()).context("cannot start a reader")?);
+    }
+    let mut producers = Vec::new();
+    for number in 1..=plan.workload.producers {
+        let choice = ProducerChoice {
+            acks: plan.workload.acks,
+            idempotence: plan.workload.idempotence,
+            retries: Some(plan.workload.retries),
+            in_flight_requests_max: Some(plan.workload.in_flight),
+            properties: plan.workload.properties.clone(),
+        };
+        let name = format!("p{number}");
+        let rate = Rate {
+            per_second: plan.workload.rate.per_second.unwrap_or(0) as f64
+                / f64::from(plan.workload.producers),
+            burst_max: 500,
+        };
+        let random = Random::new(shared.seed, &format!("load/{name}"));
+        let now_ns = shared.recorder.now().mono_ns;
+        let task = ProducerTask {
+            settings: profile::producer(client_profile(plan), &name, &choice),
+            run: shared.run,
+            bootstrap_servers: shared.bootstrap.clone(),
+            topic: plan.topic.name.clone(),
+            record_bytes,
+            schedule: OpenLoop::new(TOPIC, plan.topic.partitions, rate, now_ns, random),
+            filler: filler.clone(),
+            sessions: shared.sessions.clone(),
+            drain_max: Duration::from_millis(plan.time.heal.0),
+            name,
+        };
+        producers.push(producer::start(task, history.clone()).context("cannot start a producer")?);
+    }
+    Ok(Load { producers, readers })
+}
+
+/// A reader of the plan's topic, under a session of its own.
+pub fn reader_task(
+    plan: &Plan,
+    topic: &TopicSettings,
+    shared: &Shared,
+    name: String,
+) -> ReaderTask {
+    let settings =
+        profile::reader(client_profile(plan), &name, reader::ISOLATION, &Default::default());
+    ReaderTask {
+        settings,
+        name,
+        run: shared.run,
+        bootstrap_servers: shared.bootstrap.clone(),
+        topic: plan.topic.name.clone(),
+        topic_ref: TOPIC,
+        partitions: plan.topic.partitions,
+        create_time: topic.message_timestamp_type == "CreateTime",
+        session: shared.sessions.open(),
+    }
+}
+
+impl Load {
+    /// What every reader was started with.
+    pub fn reader_settings(&self, plan: &Plan) -> ConsumerSettings {
+        profile::reader(client_profile(plan), "reader", reader::ISOLATION, &Default::default())
+    }
+
+    /// No further sends. Open ones go on being answered until [`Load::finish_producers`].
+    pub fn stop_producers(&self) {
+        self.producers.iter().for_each(RunningProducer::stop);
+    }
+
+    /// Waits until every send has its outcome.
+    pub fn finish_producers(&mut self) -> Result<()> {
+        for producer in self.producers.drain(..) {
+            producer.stop();
+            producer
+                .join()
+                .map_err(|_| anyhow::anyhow!("a producer thread panicked: a bug in highwater"))?;
+        }
+        Ok(())
+    }
+
+    pub fn finish_readers(&mut self) -> Result<()> {
+        self.readers.iter().for_each(RunningReader::stop);
+        for reader in self.readers.drain(..) {
+            reader
+                .join()
+                .map_err(|_| anyhow::anyhow!("a reader thread panicked: a bug in highwater"))?;
+        }
+        Ok(())
+    }
+}

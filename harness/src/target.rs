@@ -1,0 +1,4 @@
+//! Clusters to break. Each kind starts and stops nodes; faults reach them through `inject`.
+
+pub mod bundled;
+pub mod profile;
