@@ -109,11 +109,11 @@ fn failed_and_indeterminate_both_count_against_availability() {
 
 #[test]
 fn a_pause_that_the_next_fault_made_is_not_laid_at_the_one_before() {
-    // The last success before the pause comes before the second fault is asked for; the first was over long before.
-    let answer = |ms| if (9_991..11_000).contains(&ms) { ok(11_000 - ms) } else { ok(0) };
-    let second = FaultRecord { id: 2, ..fault(9_995) };
+    // The first send that waits comes before the second fault is asked for; the first fault was over long before.
+    let answer = |ms| if (10_000..11_000).contains(&ms) { ok(11_000 - ms) } else { ok(0) };
+    let second = FaultRecord { id: 2, ..fault(10_005) };
     let measured = run(20, answer, &[fault(5_000), second]);
     let pauses: Vec<u64> = measured.recoveries.iter().map(|r| r.pause_ms).collect();
-    assert_eq!(pauses, [0, 1_005]);
+    assert_eq!(pauses, [0, 995]);
     assert_eq!(measured.recoveries[0].first_success_ms, None);
 }
