@@ -1,58 +1,79 @@
 //! Seeded defects: named ways in which the broker can be told to be wrong, so that the checker's catching them is
 //! measured and not believed.
 //!
-//! Promises: off unless the property `highwater.defects` names them; each is loud in the node's log when on. Not promised: that a defect
-//! shows at every setting; its recipe states those at which clients can see it.
+//! Promises: off unless the property `highwater.defects` names them; each is loud in the node's log when on. The list itself is in
+//! `table`, one row each. Not promised: that a defect shows at every setting.
 
+mod table;
+
+pub use table::Defect;
+
+/// The part of the broker that a defect is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Defect {
-    /// An acks=all write is acknowledged when the leader has it, before the in-sync replicas do.
-    AckBeforeIsr,
-    /// A new follower truncates to its own high watermark instead of the point where its log leaves the leader's.
-    TruncateToHighWatermark,
-    /// Leader epochs in fetches, and in the controller's answers, are not checked: a leader that was replaced keeps the
-    /// tail that its successor never had.
-    NoEpochFencing,
-    /// Producer state is lost at a leader change and a restart: a retried batch is appended again.
-    ForgetProducerState,
+pub enum Subsystem {
+    Raft,
+    Log,
+    Recovery,
+    Controller,
+    Replication,
+    Idempotence,
+    Group,
+    ClientView,
+}
+
+impl Subsystem {
+    pub const ALL: [Subsystem; 8] = [
+        Subsystem::Raft,
+        Subsystem::Log,
+        Subsystem::Recovery,
+        Subsystem::Controller,
+        Subsystem::Replication,
+        Subsystem::Idempotence,
+        Subsystem::Group,
+        Subsystem::ClientView,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Subsystem::Raft => "raft",
+            Subsystem::Log => "log",
+            Subsystem::Recovery => "recovery",
+            Subsystem::Controller => "controller",
+            Subsystem::Replication => "replication",
+            Subsystem::Idempotence => "idempotence",
+            Subsystem::Group => "group",
+            Subsystem::ClientView => "client-view",
+        }
+    }
+}
+
+/// What there is to know about a defect.
+#[derive(Clone, Copy, Debug)]
+pub struct Description {
+    /// In `highwater.defects` and on the command line.
+    pub name: &'static str,
+    pub subsystem: Subsystem,
+    /// The ticket, KIP or paper that tells of the same mistake, if one is known.
+    pub mirrors: Option<&'static str>,
+    /// What is wrong with a broker that has it; reads on from "this broker".
+    pub doc: &'static str,
 }
 
 impl Defect {
-    pub const fn all() -> &'static [Defect] {
-        &[
-            Defect::AckBeforeIsr,
-            Defect::TruncateToHighWatermark,
-            Defect::NoEpochFencing,
-            Defect::ForgetProducerState,
-        ]
+    pub fn name(self) -> &'static str {
+        self.description().name
     }
 
-    /// The name in `highwater.defects` and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Defect::AckBeforeIsr => "ack-before-isr",
-            Defect::TruncateToHighWatermark => "truncate-to-high-watermark",
-            Defect::NoEpochFencing => "no-epoch-fencing",
-            Defect::ForgetProducerState => "forget-producer-state",
-        }
+    pub fn subsystem(self) -> Subsystem {
+        self.description().subsystem
     }
 
-    /// One sentence on what is wrong with a broker that has it.
-    pub const fn doc(self) -> &'static str {
-        match self {
-            Defect::AckBeforeIsr => {
-                "acknowledges acks=all writes when the leader alone has them, so that its death loses them"
-            }
-            Defect::TruncateToHighWatermark => {
-                "a follower cuts its log at its own high watermark, which lags, so that acknowledged records are lost when it is elected before it has fetched them again"
-            }
-            Defect::NoEpochFencing => {
-                "nobody checks leader epochs: a replaced leader takes the controller's refusal for consent, and when it follows again it keeps records that its new leader never had"
-            }
-            Defect::ForgetProducerState => {
-                "forgets the sequence numbers of idempotent producers at a leader change or restart, so that a retry is appended twice"
-            }
-        }
+    pub fn mirrors(self) -> Option<&'static str> {
+        self.description().mirrors
+    }
+
+    pub fn doc(self) -> &'static str {
+        self.description().doc
     }
 
     pub fn from_name(name: &str) -> Option<Defect> {
@@ -84,14 +105,24 @@ impl Defects {
 
 #[cfg(test)]
 mod tests {
-    use super::Defect;
+    use super::{Defect, Subsystem};
 
     #[test]
     fn names_are_distinct_and_read_back() {
         for defect in Defect::all() {
             assert_eq!(Defect::from_name(defect.name()), Some(*defect));
             assert!(!defect.doc().is_empty());
+            assert!(defect.mirrors().is_none_or(|mirrors| !mirrors.is_empty()));
         }
         assert_eq!(Defect::from_name("none-of-these"), None);
+    }
+
+    #[test]
+    fn each_row_describes_the_defect_that_it_is_the_row_of() {
+        assert_eq!(Defect::AckBeforeIsr.name(), "ack-before-isr");
+        assert_eq!(Defect::ForgetProducerState.name(), "forget-producer-state");
+        assert_eq!(Defect::ForgetProducerState.subsystem(), Subsystem::Idempotence);
+        let ordered = Defect::all().windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(ordered, "Defect::all() is in the order of the enum");
     }
 }
