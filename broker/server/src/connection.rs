@@ -10,13 +10,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use mio::net::TcpStream;
+use wire::frame::assembly::{Assembly, BadLength};
 
 /// Slices in one gathering write.
 const SLICES_MAX: usize = 256;
-/// A frame's buffer starts no larger than this, whatever length it claims, and then doubles.
-const FIRST_BUFFER_BYTES_MAX: usize = 1 << 20;
-/// With more than this missing of a frame, the socket is read into the frame's own buffer.
-const DIRECT_READ_BYTES_MIN: usize = 32 << 10;
 
 pub struct Connection {
     pub stream: TcpStream,
@@ -30,16 +27,9 @@ pub struct Connection {
     /// There may be more to read than was read.
     pub readable: bool,
     writable: bool,
-    head: [u8; 4],
-    head_len: usize,
-    frame: Option<Partial>,
+    assembly: Assembly,
     out: VecDeque<Bytes>,
     out_bytes: u64,
-}
-
-struct Partial {
-    bytes: Vec<u8>,
-    len: usize,
 }
 
 /// Why nothing more will be read.
@@ -62,9 +52,7 @@ impl Connection {
             peer,
             readable: false,
             writable: inbound,
-            head: [0; 4],
-            head_len: 0,
-            frame: None,
+            assembly: Assembly::default(),
             out: VecDeque::new(),
             out_bytes: 0,
         }
@@ -83,7 +71,7 @@ impl Connection {
             let got = match self.read_once(scratch, frame_bytes_max, frames) {
                 Ok(0) => return Err(End::Gone),
                 Ok(got) => got,
-                Err(ReadError::Bad(length)) => return Err(End::BadLength(length)),
+                Err(ReadError::Bad(BadLength(length))) => return Err(End::BadLength(length)),
                 Err(ReadError::Io(error)) => match error.kind() {
                     ErrorKind::WouldBlock => {
                         self.readable = false;
@@ -104,65 +92,17 @@ impl Connection {
         frame_bytes_max: i32,
         frames: &mut Vec<Bytes>,
     ) -> Result<usize, ReadError> {
-        let direct = self.frame.as_mut().filter(|f| f.len - f.bytes.len() >= DIRECT_READ_BYTES_MIN);
-        let Some(partial) = direct else {
+        let Some(buffer) = self.assembly.direct() else {
             let got = io::Read::read(&mut self.stream, scratch).map_err(ReadError::Io)?;
-            self.feed(&scratch[..got], frame_bytes_max, frames)?;
+            self.assembly.feed(&scratch[..got], frame_bytes_max, frames)?;
             return Ok(got);
         };
-        partial.make_room();
-        let before = partial.bytes.len();
-        let spare = rustix::buffer::spare_capacity(&mut partial.bytes);
+        let before = buffer.len();
+        let spare = rustix::buffer::spare_capacity(buffer);
         let got = rustix::io::read(&self.stream, spare).map_err(|e| ReadError::Io(e.into()))?;
-        debug_assert_eq!(partial.bytes.len(), before + got);
-        if partial.bytes.len() >= partial.len {
-            // The allocator may have given more room than was asked for: what lies beyond belongs to the next frame.
-            let beyond = partial.bytes.split_off(partial.len);
-            self.finish(frames);
-            self.feed(&beyond, frame_bytes_max, frames)?;
-        }
+        debug_assert_eq!(buffer.len(), before + got);
+        self.assembly.fed(frame_bytes_max, frames)?;
         Ok(got)
-    }
-
-    fn feed(
-        &mut self,
-        mut data: &[u8],
-        frame_bytes_max: i32,
-        frames: &mut Vec<Bytes>,
-    ) -> Result<(), ReadError> {
-        while !data.is_empty() {
-            if let Some(partial) = &mut self.frame {
-                let take = data.len().min(partial.len - partial.bytes.len());
-                partial.bytes.extend_from_slice(&data[..take]);
-                data = &data[take..];
-                if partial.bytes.len() == partial.len {
-                    self.finish(frames);
-                }
-                continue;
-            }
-            let take = data.len().min(4 - self.head_len);
-            self.head[self.head_len..self.head_len + take].copy_from_slice(&data[..take]);
-            self.head_len += take;
-            data = &data[take..];
-            if self.head_len == 4 {
-                self.head_len = 0;
-                let length = i32::from_be_bytes(self.head);
-                let len = usize::try_from(length).ok().filter(|_| length <= frame_bytes_max);
-                let len = len.ok_or(ReadError::Bad(length))?;
-                let bytes = Vec::with_capacity(len.min(FIRST_BUFFER_BYTES_MAX));
-                self.frame = Some(Partial { bytes, len });
-                if len == 0 {
-                    self.finish(frames);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, frames: &mut Vec<Bytes>) {
-        if let Some(partial) = self.frame.take() {
-            frames.push(partial.bytes.into());
-        }
     }
 
     /// Queues one frame, with its length prefix. The answer: how many bytes now wait.
@@ -213,20 +153,15 @@ impl Connection {
     }
 }
 
-impl Partial {
-    /// Room for what is missing, as long as it doubles the buffer at most.
-    fn make_room(&mut self) {
-        if self.bytes.len() == self.bytes.capacity() {
-            let missing = self.len - self.bytes.len();
-            let more = missing.min(self.bytes.len().max(FIRST_BUFFER_BYTES_MAX));
-            self.bytes.reserve_exact(more);
-        }
-    }
-}
-
 enum ReadError {
     Io(io::Error),
-    Bad(i32),
+    Bad(BadLength),
+}
+
+impl From<BadLength> for ReadError {
+    fn from(length: BadLength) -> ReadError {
+        ReadError::Bad(length)
+    }
 }
 
 #[cfg(test)]

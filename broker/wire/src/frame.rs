@@ -3,6 +3,8 @@
 //! Promises: no frame, however made, makes these functions panic or allocate much more than the frame is long. A request
 //! whose header cannot be read has no answer: close the connection.
 
+pub mod assembly;
+
 use crate::api::{self, key};
 use crate::codec::{Malformed, Put, Reader};
 use crate::shape;
