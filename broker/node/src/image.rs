@@ -24,7 +24,7 @@ pub const DIRECTORY_UNASSIGNED: Uuid = Uuid::from_u128(0);
 pub const DIRECTORY_LOST: Uuid = Uuid::from_u128(1);
 pub const DIRECTORY_MIGRATING: Uuid = Uuid::from_u128(2);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MetadataImage {
     /// The last offset of the metadata log that is in here; -1: nothing yet. Set by whoever replays.
     pub offset: i64,
@@ -60,7 +60,7 @@ pub enum ConfigResourceKind {
 }
 
 /// Where a broker or controller can be reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListenerEndpoint {
     /// The listener's name, as `PLAINTEXT` or `CONTROLLER`.
     pub name: String,
@@ -73,7 +73,7 @@ pub struct ListenerEndpoint {
 /// The feature levels that one node can live with, by feature name: (min, max).
 pub type SupportedFeatures = BTreeMap<String, (i16, i16)>;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BrokerImage {
     pub id: i32,
     /// The offset of the registration record: another one for each life of the process.
@@ -88,7 +88,7 @@ pub struct BrokerImage {
     pub log_dirs: Vec<Uuid>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ControllerImage {
     pub id: i32,
     pub incarnation_id: Uuid,
@@ -96,14 +96,14 @@ pub struct ControllerImage {
     pub features: SupportedFeatures,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicImage {
     pub name: String,
     pub id: Uuid,
     pub partitions: BTreeMap<i32, PartitionImage>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PartitionImage {
     /// In the order of preference: the first is the preferred leader.
     pub replicas: Vec<i32>,
@@ -124,7 +124,7 @@ pub struct PartitionImage {
     pub adding: Vec<i32>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 #[repr(i8)]
 pub enum LeaderRecoveryState {
     #[default]

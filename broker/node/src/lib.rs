@@ -10,6 +10,7 @@ pub mod controller;
 pub mod defect;
 pub mod group;
 pub mod image;
+pub mod inspect;
 pub mod lifecycle;
 pub mod node;
 pub mod replica;

@@ -14,6 +14,7 @@ mod boot;
 mod connections;
 mod dispatch;
 mod end;
+mod inspection;
 mod local;
 mod metadata;
 mod peers;
@@ -81,6 +82,8 @@ pub struct Node {
     ending: Ending,
     effects: Vec<Effect>,
     answered: Vec<Answered>,
+    /// Somebody looks at what is acknowledged: a simulation.
+    observed: bool,
 }
 
 impl Node {
@@ -104,6 +107,7 @@ impl Node {
             ending: Ending::NotYet,
             effects: Vec::new(),
             answered: Vec::new(),
+            observed: false,
         }
     }
 
@@ -332,6 +336,7 @@ impl Step for Node {
             return;
         }
         self.shared.now = now;
+        self.forget_acknowledged();
         self.take_in(input);
         self.on_time();
         self.settle();

@@ -20,6 +20,7 @@ mod checkpoints;
 mod directory;
 mod fetch;
 mod fetcher;
+mod inspection;
 mod leadership;
 mod offsets;
 mod partition;
@@ -58,6 +59,7 @@ use produce::Produces;
 use range::RangeCall;
 use view::MetadataView;
 
+pub(crate) use partition::Partition as InspectedPartition;
 pub use read::InternalRead;
 
 /// What the node (and the group coordinator) must know of.
@@ -122,6 +124,8 @@ pub struct ReplicaManager {
     ready: bool,
     /// The last checkpoints of a stop were asked for.
     closing_checkpoints: bool,
+    /// What this step acknowledged to producers; `None`: nobody asks.
+    acknowledged: Option<Vec<crate::inspect::Acknowledged>>,
 }
 
 /// Puts a partition on the list of those to look at when the step ends.
@@ -162,6 +166,7 @@ impl ReplicaManager {
             stopping: false,
             ready: false,
             closing_checkpoints: false,
+            acknowledged: None,
         }
     }
 

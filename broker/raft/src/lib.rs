@@ -16,6 +16,7 @@ mod describe;
 mod election;
 mod fetch;
 mod follow;
+mod inspect;
 mod lead;
 mod open;
 mod poll;
@@ -28,6 +29,7 @@ pub mod snapshot;
 mod voters;
 
 pub use config::{Config, Defects, Now, Voter, directory_id_for};
+pub use inspect::Inspection;
 pub use quorum::{AppendError, Output, Quorum, ReplicaStatus, Status};
 pub use quorum_state::{ElectionState, ReplicaKey};
 pub use rpc::{CallFailed, Request, RequestRef, Response};

@@ -37,6 +37,10 @@ impl QuorumMember {
     pub fn deadline_ms(&self) -> Option<u64> {
         self.quorum.deadline()
     }
+
+    pub fn inspect(&self) -> Option<raft::Inspection<'_>> {
+        self.quorum.inspect()
+    }
 }
 
 fn quorum_config(config: &NodeConfig, identity: &Identity, seed: u64) -> raft::Config {

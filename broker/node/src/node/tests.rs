@@ -284,3 +284,38 @@ fn the_last_node_ends_without_a_controllers_leave() {
     assert_eq!(world.exit_code(3), Some(0));
     assert!(took_ms < 5_000, "{took_ms} ms: {}", world.said(3));
 }
+
+#[test]
+fn an_inspection_shows_what_the_protocol_does_not() {
+    let mut world = World::new(3);
+    world.start_all();
+    create_topic(&mut world, 1, 1, 3);
+    let leader = leader(&mut world, 1);
+    world.node_mut(leader).observe_acknowledgements();
+    assert_eq!(produce(&mut world, leader, "a"), (0, 0));
+    world.run_for(300);
+    let [acknowledged] = world.acknowledged[..] else { panic!("{:?}", world.acknowledged) };
+    assert_eq!((acknowledged.base_offset, acknowledged.acks), (0, -1));
+    let mut leaders = 0;
+    for id in 1..=3 {
+        let inspection = world.node_mut(id).inspect();
+        let quorum = inspection.quorum.expect("it has long begun");
+        assert!(quorum.told && quorum.voters == 3 && quorum.high_watermark.is_some());
+        leaders += i32::from(quorum.is_leader);
+        assert_eq!(quorum.is_leader, inspection.is_active_controller);
+        let broker = inspection.broker.expect("each is a broker");
+        assert!(broker.serving && !broker.fenced && broker.epoch.is_some());
+        let partition = inspection.partitions().find(|p| p.topic.as_str() == "orders");
+        let partition = partition.expect("it is hosted");
+        let log = partition.log.expect("it is open");
+        assert_eq!((log.log_end_offset(), log.high_watermark()), (1, 1));
+        if id == leader {
+            assert_eq!(partition.role, crate::inspect::ReplicaRole::Leader);
+            assert_eq!(partition.committed_isr.len(), 3);
+            assert_eq!(partition.followers().map(|(_, end)| end).collect::<Vec<_>>(), [1, 1]);
+        } else {
+            assert_eq!(partition.role, crate::inspect::ReplicaRole::Follower);
+        }
+    }
+    assert_eq!(leaders, 1);
+}

@@ -124,11 +124,14 @@ impl Leadership {
         self.followers.iter().find(|follower| follower.id == id)
     }
 
+    pub fn followers(&self) -> &[Follower] {
+        &self.followers
+    }
+
     pub fn is_replica(&self, id: i32) -> bool {
         self.replicas.contains(&id)
     }
 
-    #[cfg(test)]
     pub fn committed_isr(&self) -> &[i32] {
         &self.committed_isr
     }

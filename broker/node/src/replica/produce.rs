@@ -72,6 +72,7 @@ struct Op {
     deadline_ms: u64,
     /// The places in the response that are not settled yet.
     outstanding: SmallVec<[(u32, u32); 4]>,
+    acks: i16,
     answer: Answer,
 }
 
@@ -173,6 +174,7 @@ impl ReplicaManager {
             return;
         }
         let mut response = ProduceResponse::default().with_responses(responses);
+        self.note_acknowledged_at_once(&response, &outstanding, produce.acks, version);
         if outstanding.is_empty() {
             self.tell_leaders(version, &mut response);
             ctx.respond(request, &response);
@@ -182,6 +184,7 @@ impl ReplicaManager {
         let added = self.produces.add(Op {
             deadline_ms: ctx.now.mono_ms().saturating_add(timeout_ms),
             outstanding,
+            acks: produce.acks,
             answer: Answer::Client { id: request.id, head: request.head.clone(), response },
         });
         assert_eq!(added, op, "waiters were told this number");
@@ -283,6 +286,7 @@ impl ReplicaManager {
         let op = self.produces.add(Op {
             deadline_ms: ctx.now.mono_ms().saturating_add(timeout_ms),
             outstanding: SmallVec::from_slice(&[(0, 0)]),
+            acks: ACKS_ALL,
             answer: Answer::Internal { tag },
         });
         let wait_for = match self.has(Defect::AckBeforeIsr) {
@@ -303,6 +307,18 @@ impl ReplicaManager {
             };
             op.outstanding.swap_remove(at);
             let complete = op.outstanding.is_empty();
+            if error == ErrorCode::None
+                && let Some(acknowledged) = &mut self.acknowledged
+                && let Answer::Client { response, head, .. } = &op.answer
+            {
+                let version = head.api_version;
+                acknowledged.extend(self.view.acknowledged(
+                    response,
+                    waiter.place,
+                    op.acks,
+                    version,
+                ));
+            }
             match &mut op.answer {
                 Answer::Client { response, .. } => {
                     if error != ErrorCode::None {

@@ -44,6 +44,8 @@ pub struct World {
     received: Vec<(ConnId, Bytes)>,
     /// Completions of syncs, while disks hang.
     hanging: Option<Vec<(i32, Input)>>,
+    /// By nodes that were told to say so.
+    pub acknowledged: Vec<crate::inspect::Acknowledged>,
     trace: FxHasher,
 }
 
@@ -80,8 +82,13 @@ impl World {
             now_ns: 1_000_000,
             received: Vec::new(),
             hanging: None,
+            acknowledged: Vec::new(),
             trace: FxHasher::default(),
         }
+    }
+
+    pub fn node_mut(&mut self, id: i32) -> &mut Node {
+        self.machine(id).node.as_mut().expect("it runs")
     }
 
     pub fn now_ms(&self) -> u64 {
@@ -268,6 +275,8 @@ impl World {
         let mut effects = Vec::new();
         if let Some(node) = &mut self.machine(id).node {
             node.step(now, input, &mut effects);
+            let acknowledged = node.inspect().acknowledged().to_vec();
+            self.acknowledged.extend(acknowledged);
         }
         for effect in effects {
             self.trace.write(format!("{id} {effect:?}").as_bytes());
