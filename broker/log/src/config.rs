@@ -5,6 +5,8 @@
 
 pub use wire::batch::TimestampType;
 
+use crate::Defects;
+
 /// `cleanup.policy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
@@ -71,6 +73,8 @@ pub struct LogConfig {
     pub tail_cache_bytes: u32,
     /// Whether a leader reads into the batches (Kafka always does) or only checks headers and CRC. Ours.
     pub validate_deep: bool,
+    /// Deliberate mistakes, for proving that they are seen. Ours.
+    pub defects: Defects,
 }
 
 impl Default for LogConfig {
@@ -93,6 +97,7 @@ impl Default for LogConfig {
             producer_id_expiration_ms: 86_400_000,
             tail_cache_bytes: 2 << 20,
             validate_deep: true,
+            defects: Defects::default(),
         }
     }
 }

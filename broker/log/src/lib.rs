@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod defect;
 pub mod epoch;
 pub mod index;
 pub mod io;
@@ -20,6 +21,7 @@ mod segment;
 mod types;
 
 pub use config::{CleanupPolicy, LogConfig, TimestampType};
+pub use defect::{Defect, Defects};
 pub use epoch::{EpochCache, EpochEntry};
 pub use log::Log;
 pub use producer::ProducerState;

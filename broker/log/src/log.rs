@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use crate::Defect;
 use crate::config::LogConfig;
 use crate::epoch::EpochCache;
 use crate::io::{FileId, IoError, IoErrorKind, IoOp, IoQueue, IoResult, Token};
@@ -303,6 +304,10 @@ impl Log {
         &self.dir
     }
 
+    fn has(&self, defect: Defect) -> bool {
+        self.config.defects.has(defect)
+    }
+
     pub fn config(&self) -> &LogConfig {
         &self.config
     }
@@ -346,6 +351,9 @@ impl Log {
 
     /// The recovery point: records below survive a power cut, and recovery need not look at them.
     pub fn synced_offset(&self) -> i64 {
+        if self.has(Defect::RecoveryPointBeforeSync) {
+            return self.log_end_offset;
+        }
         self.recovery_point
     }
 

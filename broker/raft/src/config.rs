@@ -3,6 +3,8 @@
 use log::LogConfig;
 use uuid::Uuid;
 
+use crate::Defects;
+
 /// The time, as the owner tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Now {
@@ -20,13 +22,6 @@ pub struct Voter {
     pub directory_id: Uuid,
     pub host: String,
     pub port: u16,
-}
-
-/// Named ways to be wrong, for proving that the checks see them. All off by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Defects {
-    /// Answer a vote, or send a candidacy, before `quorum-state` is on disk.
-    pub skip_vote_sync: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use log::io::IoQueue;
 use wire::error::ErrorCode;
 use wire::messages::{BrokerId, VoteRequest, VoteResponse, vote_request};
 
+use crate::Defect;
 use crate::answer;
 use crate::follow::{CallKind, LogWait};
 use crate::quorum::{Phase, Quorum};
@@ -381,7 +382,8 @@ impl Quorum {
         }
         let candidate =
             ReplicaKey { id: partition.replica_id.0, directory_id: partition.replica_directory_id };
-        let up_to_date = self.is_up_to_date(last_epoch, partition.last_offset);
+        let up_to_date = self.is_up_to_date(last_epoch, partition.last_offset)
+            || self.has(Defect::VoteForShorterLog);
         let granted = self.would_grant(candidate, up_to_date, pre_vote);
         if granted && pre_vote {
             self.make_way();

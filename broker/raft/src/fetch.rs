@@ -6,13 +6,13 @@ use log::{FetchData, Read, ReadError};
 use wire::error::ErrorCode;
 use wire::messages::{FetchRequest, FetchSnapshotRequest, fetch_response};
 
-use crate::DIR;
 use crate::answer;
 use crate::quorum::{IoFor, Quorum, ReadFor};
 use crate::quorum_state::ReplicaKey;
 use crate::role::{Progress, Role};
 use crate::rpc::{self, Request, RequestRef};
 use crate::snapshot::SnapshotId;
+use crate::{DIR, Defect};
 
 /// The first version with a last fetched epoch; without one the logs cannot be compared.
 const MIN_FETCH_VERSION: i16 = 12;
@@ -132,6 +132,9 @@ impl Quorum {
                 || last_epoch < earliest.epoch)
         {
             return Position::TooOld(*newest);
+        }
+        if self.has(Defect::KeepDivergedTail) && offset <= self.log_end().0 {
+            return Position::Valid;
         }
         let (epoch, end_offset) = self.end_of_epoch(last_epoch);
         // What the quorum may not have: a follower's log never counts for more than the leader's own.

@@ -13,6 +13,7 @@ use wire::messages::{
     EndQuorumEpochResponse, begin_quorum_epoch_request as begin, end_quorum_epoch_request as end,
 };
 
+use crate::Defect;
 use crate::answer;
 use crate::follow::CallKind;
 use crate::quorum::{AppendError, Output, Phase, Quorum};
@@ -140,13 +141,18 @@ impl Quorum {
     /// is synced, as the others do in their fetch offsets.
     pub(crate) fn advance_high_watermark(&mut self) {
         let synced = self.synced_end();
-        let majority = self.voters.majority();
+        let majority = match self.voters.majority() {
+            majority if self.has(Defect::MinorityCommit) => (majority - 1).max(1),
+            majority => majority,
+        };
+        let any_epoch = self.has(Defect::CommitEarlierEpoch);
         let Role::Leader(leader) = &self.role else { return };
         let others = leader.voters.values().map(|voter| voter.end_offset.unwrap_or(-1));
         let mut ends: Vec<i64> = others.chain(self.is_voter().then_some(synced)).collect();
         ends.sort_unstable_by_key(|end| std::cmp::Reverse(*end));
         let Some(agreed) = ends.get(majority - 1).copied() else { return };
-        if agreed > leader.epoch_start_offset && self.high_watermark.is_none_or(|hw| agreed > hw) {
+        let own_epoch = agreed > leader.epoch_start_offset || (any_epoch && agreed > 0);
+        if own_epoch && self.high_watermark.is_none_or(|hw| agreed > hw) {
             self.set_high_watermark(agreed);
         }
     }

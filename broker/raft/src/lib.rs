@@ -12,6 +12,7 @@
 mod answer;
 mod commit;
 mod config;
+mod defect;
 mod describe;
 mod election;
 mod fetch;
@@ -28,7 +29,8 @@ pub mod rpc;
 pub mod snapshot;
 mod voters;
 
-pub use config::{Config, Defects, Now, Voter, directory_id_for};
+pub use config::{Config, Now, Voter, directory_id_for};
+pub use defect::{Defect, Defects};
 pub use inspect::Inspection;
 pub use quorum::{AppendError, Output, Quorum, ReplicaStatus, Status};
 pub use quorum_state::{ElectionState, ReplicaKey};

@@ -8,7 +8,7 @@ use crate::quorum::{IoFor, Output, Phase, Quorum};
 use crate::quorum_state::{ElectionState, FILE_NAME};
 use crate::role::{Resigned, Role, Unattached};
 use crate::snapshot::{self, BOOTSTRAP, Contents, SnapshotId};
-use crate::{DIR, VoterSet};
+use crate::{DIR, Defect, VoterSet};
 
 /// How often a log at rest is looked at for files to delete and segments to roll, in milliseconds.
 pub(crate) const MAINTAIN_MS: u64 = 30_000;
@@ -46,6 +46,9 @@ impl Quorum {
             }
             (IoFor::List, IoResult::Listed(entries)) => self.on_listed(entries, io),
             (IoFor::ReadState, IoResult::Data(bytes)) => match ElectionState::parse(&bytes) {
+                Ok(state) if self.has(Defect::ForgottenVote) => {
+                    self.on_state_read(ElectionState { voted: None, ..state }, io);
+                }
                 Ok(state) => self.on_state_read(state, io),
                 Err(reason) => self.fail(format!("{DIR}/{FILE_NAME}: {reason}")),
             },

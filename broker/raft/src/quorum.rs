@@ -20,7 +20,7 @@ use crate::role::{NEVER, Role, Unattached};
 use crate::rpc::{CallFailed, Request, RequestRef, Response};
 use crate::snapshot::{Contents, SnapshotId};
 use crate::voters::VoterSet;
-use crate::{Config, DIR, Now};
+use crate::{Config, DIR, Defect, Now};
 
 /// What a member wants its owner to do or to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -428,7 +428,11 @@ impl Quorum {
 
     /// Our newest vote, epoch and leader are on disk.
     pub(crate) fn is_durable(&self) -> bool {
-        self.durable == self.election || self.config.defects.skip_vote_sync
+        self.durable == self.election || self.has(Defect::UnsyncedVote)
+    }
+
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        self.config.defects.has(defect)
     }
 
     pub(crate) fn local_key(&self) -> ReplicaKey {

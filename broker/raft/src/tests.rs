@@ -1,5 +1,7 @@
 //! One member, its peers played by the test; and what Kafka's own tool says to the files.
 
+mod defects;
+
 use bytes::Bytes;
 use log::LogConfig;
 use log::io::IoQueue;

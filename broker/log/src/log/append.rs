@@ -11,6 +11,7 @@ use wire::batch::{
 use super::recent::RecentBatch;
 use super::scan::{apply_to_producers, first_record, producer_batch};
 use super::{Log, PendingAppend, Work};
+use crate::Defect;
 use crate::config::TimestampType;
 use crate::index::{OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES};
 use crate::io::{IoError, IoErrorKind, IoOp, IoQueue, IoResult, Parts};
@@ -318,9 +319,12 @@ impl Log {
             let message = format!("{}: a file of the new segment {base} is not empty", self.dir);
             return self.fail(IoError { kind: IoErrorKind::Other, message });
         }
+        let unsynced_names = self.has(Defect::UnsyncedNames);
         let Some(segment) = self.segments.get_mut(&base) else { return };
         segment.opens_under_way -= 1;
-        if segment.opens_under_way == 0 {
+        if segment.opens_under_way == 0 && unsynced_names {
+            self.on_names_synced(base);
+        } else if segment.opens_under_way == 0 {
             let path = self.dir.clone();
             self.submit(IoOp::SyncDir { path }, Work::SyncNames { base }, io);
         }

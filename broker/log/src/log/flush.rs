@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::{Log, Work};
+use crate::Defect;
 use crate::checkpoint;
 use crate::io::{IoOp, IoQueue, Token};
 use crate::types::Event;
@@ -127,7 +128,7 @@ impl Log {
         }
         let written = self.appends.front().map_or(self.next_offset, |append| append.base_offset);
         let mut end = written;
-        if self.config.flush_messages <= 1 {
+        if self.config.flush_messages <= 1 && !self.has(Defect::EndBeforeSync) {
             end = end.min(self.durable_offset(false));
         }
         if end > self.log_end_offset {

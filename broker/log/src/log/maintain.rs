@@ -1,6 +1,7 @@
 //! What happens by and by: retention, rolls and flushes by time, expiry, idle files.
 
 use super::{Log, Work};
+use crate::Defect;
 use crate::io::{IoOp, IoQueue};
 use crate::segment::TimestampOffset;
 
@@ -63,7 +64,8 @@ impl Log {
                 break;
             }
             let end = self.segment_end(base);
-            if end > self.high_watermark || segment.size == 0 {
+            let kept = end > self.high_watermark && !self.has(Defect::RetentionAboveHighWatermark);
+            if kept || segment.size == 0 {
                 break;
             }
             if !self.is_out_of_retention(base, end, now_wall_ms, io) {

@@ -2,6 +2,7 @@
 
 mod appending;
 mod chaos;
+mod defects;
 mod reading;
 mod recovery;
 mod truncation;

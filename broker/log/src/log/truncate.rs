@@ -7,6 +7,7 @@
 use super::open::Opening;
 use super::recent::RecentBatch;
 use super::{Log, State, Work};
+use crate::Defect;
 use crate::io::{IoOp, IoQueue};
 use crate::producer::ProducerState;
 use crate::segment::TimestampOffset;
@@ -41,7 +42,7 @@ impl Log {
         let pending = self.queued_truncation.is_some() || !self.is_ready();
         if !pending && offset >= self.next_offset {
             // An epoch may have begun at the very end, without a record: the leader that we follow may never have had it.
-            if self.epochs.truncate_from_end(offset) {
+            if !self.has(Defect::StaleEpochs) && self.epochs.truncate_from_end(offset) {
                 self.save_epochs(offset, io);
             }
             return false;
@@ -124,7 +125,7 @@ impl Log {
             last.end_offset = last.end_offset.min(offset);
         }
         self.tail.truncate(offset);
-        if self.epochs.truncate_from_end(offset) {
+        if !self.has(Defect::StaleEpochs) && self.epochs.truncate_from_end(offset) {
             self.save_epochs(offset, io);
         }
     }

@@ -3,6 +3,7 @@
 use wire::batch::BatchView;
 
 use super::{Opening, OpeningOp};
+use crate::Defect;
 use crate::index::TimeIndex;
 use crate::io::{IoOp, IoQueue};
 use crate::log::Log;
@@ -121,7 +122,7 @@ impl Opening {
         };
         let size = log.segments.get(&scan.base).map_or(0, |segment| segment.size);
         follows
-            && view.check().is_ok()
+            && (view.check().is_ok() || log.has(Defect::SkipCrc))
             && base_offset <= last_offset
             && last_offset - scan.base <= i64::from(i32::MAX)
             && last_offset < i64::MAX
@@ -258,6 +259,9 @@ impl Opening {
     }
 
     fn sync(&mut self, log: &mut Log, base: i64, io: &mut IoQueue) {
+        if log.has(Defect::RecoveredUnsynced) {
+            return;
+        }
         let file = log.log_file(base, io);
         self.submit(log, IoOp::Sync { file }, OpeningOp::Write, io);
     }
