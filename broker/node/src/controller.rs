@@ -31,6 +31,7 @@ use wire::error::ErrorCode;
 use wire::metadata::MetadataRecord;
 
 use crate::config::NodeConfig;
+use crate::defect::Defect;
 use crate::image::{Changes, MetadataImage};
 use crate::step::{Now, Severity};
 
@@ -245,6 +246,10 @@ impl Active {
         self.image.offset = self.next_offset - 1;
         self.image.epoch = self.epoch;
         std::mem::take(&mut self.records)
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.config.highwater_defects.has(defect)
     }
 
     fn now_ms(&self) -> u64 {

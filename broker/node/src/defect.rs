@@ -98,6 +98,47 @@ impl Defects {
         self.0.is_empty()
     }
 
+    /// Those of them that the quorum has to be told of.
+    pub fn in_raft(&self) -> raft::Defects {
+        use raft::Defect as Told;
+        self.iter().fold(raft::Defects::default(), |told, defect| match defect {
+            Defect::UnsyncedVote => told.with(Told::UnsyncedVote),
+            Defect::ForgottenVote => told.with(Told::ForgottenVote),
+            Defect::VoteForShorterLog => told.with(Told::VoteForShorterLog),
+            Defect::CommitEarlierEpoch => told.with(Told::CommitEarlierEpoch),
+            Defect::MinorityCommit => told.with(Told::MinorityCommit),
+            Defect::KeepDivergedMetadata => told.with(Told::KeepDivergedTail),
+            _ => told,
+        })
+    }
+
+    /// Those of them that every log has to be told of.
+    fn in_every_log(&self) -> log::Defects {
+        use log::Defect as Told;
+        self.iter().fold(log::Defects::default(), |told, defect| match defect {
+            Defect::UnsyncedSegmentName => told.with(Told::UnsyncedNames),
+            Defect::RetentionAboveHighWatermark => told.with(Told::RetentionAboveHighWatermark),
+            Defect::StaleEpochCache => told.with(Told::StaleEpochs),
+            Defect::RecoverySkipsCrc => told.with(Told::SkipCrc),
+            Defect::RecoveryNotSynced => told.with(Told::RecoveredUnsynced),
+            Defect::RecoveryPointBeforeSync => told.with(Told::RecoveryPointBeforeSync),
+            _ => told,
+        })
+    }
+
+    pub fn in_partition_log(&self) -> log::Defects {
+        self.counting_early(Defect::AckBeforeSync)
+    }
+
+    pub fn in_metadata_log(&self) -> log::Defects {
+        self.counting_early(Defect::UnsyncedMetadataLog)
+    }
+
+    fn counting_early(&self, because_of: Defect) -> log::Defects {
+        let told = self.in_every_log();
+        if self.has(because_of) { told.with(log::Defect::EndBeforeSync) } else { told }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Defect> + '_ {
         self.0.iter().copied()
     }

@@ -16,6 +16,7 @@ use wire::metadata::{
 use super::Active;
 use super::api::Refused;
 use super::elections::Shift;
+use crate::defect::Defect;
 use crate::image::NO_LEADER;
 use crate::step::Severity;
 
@@ -68,8 +69,10 @@ impl Active {
         let id = request.broker_id.0;
         self.check_registration(request)?;
         let existing = self.image.broker(id).cloned();
-        let same_life =
-            existing.as_ref().filter(|broker| broker.incarnation_id == request.incarnation_id);
+        let mistaken = self.has(Defect::RestartKeepsLeadership);
+        let same_life = existing.as_ref().filter(|broker| {
+            broker.incarnation_id == request.incarnation_id || (mistaken && !broker.fenced)
+        });
         let mut record = RegisterBrokerRecord {
             broker_id: id,
             is_migrating_zk_broker: false,
@@ -136,6 +139,7 @@ impl Active {
         }
         if let Some(existing) = self.image.broker(id)
             && existing.incarnation_id != request.incarnation_id
+            && !self.has(Defect::RestartKeepsLeadership)
             && self.heartbeats.has_valid_session(&self.image, id, self.now_ms())
         {
             return Err(Refused::new(
@@ -186,6 +190,7 @@ impl Active {
     /// Another life of the broker begins: what is left of the earlier one leaves the ISRs, and after anything but a clean
     /// shutdown the ELRs too.
     fn end_earlier_life(&mut self, id: i32, clean: bool) {
+        let clean = clean || self.has(Defect::ElrAfterUncleanShutdown);
         let shift = if clean || !self.elr_enabled() {
             Shift { leaves: Some(id), ..Shift::default() }
         } else {

@@ -9,6 +9,7 @@ use wire::metadata::MetadataRecord;
 use super::Active;
 use super::api::Refused;
 use super::partition_change::{Election, PartitionChange};
+use crate::defect::Defect;
 use crate::image::{
     DIRECTORY_LOST, DIRECTORY_MIGRATING, DIRECTORY_UNASSIGNED, MetadataImage, NO_LEADER,
     PartitionImage,
@@ -55,6 +56,11 @@ impl Active {
         self.image.recorded_min_insync_replicas(topic).min(partition.replicas.len())
     }
 
+    pub(super) fn unclean_election_enabled(&self, topic: &str) -> bool {
+        self.has(Defect::UncleanElection)
+            || self.image.unclean_election_enabled(topic, &self.config)
+    }
+
     /// The partitions that `wanted` picks, by topic id and index.
     pub(super) fn partitions(&self, wanted: impl Fn(&PartitionImage) -> bool) -> Vec<(Uuid, i32)> {
         let mut found = Vec::new();
@@ -97,7 +103,7 @@ impl Active {
                 PartitionChange::new(*topic_id, *partition_id, partition, &is_acceptable);
             change.min_isr = self.min_isr(&topic.name, partition);
             change.elr_enabled = self.elr_enabled();
-            if self.image.unclean_election_enabled(&topic.name, &self.config) {
+            if self.unclean_election_enabled(&topic.name) {
                 change.election = Election::Unclean;
             }
             change.unclean_shutdown = shift.unclean_shutdown;
@@ -253,7 +259,7 @@ impl Active {
             let allowed = self
                 .image
                 .topic_name(topic_id)
-                .is_some_and(|name| self.image.unclean_election_enabled(name, &self.config));
+                .is_some_and(|name| self.unclean_election_enabled(name));
             if allowed
                 && let Some(record) = self.election_record(topic_id, index, Election::Unclean)
             {

@@ -9,6 +9,7 @@ use wire::metadata::MetadataRecord;
 use super::Active;
 use super::elections::has_online_directory;
 use super::partition_change::{Election, PartitionChange};
+use crate::defect::Defect;
 use crate::image::{LeaderRecoveryState, PartitionImage, TopicImage};
 use crate::step::Severity;
 
@@ -99,7 +100,7 @@ impl Active {
         let mut change = PartitionChange::new(topic.id, index, partition, &is_acceptable);
         change.min_isr = self.min_isr(&topic.name, partition);
         change.elr_enabled = self.elr_enabled();
-        if self.image.unclean_election_enabled(&topic.name, &self.config) {
+        if self.unclean_election_enabled(&topic.name) {
             change.election = Election::Unclean;
         }
         change.target_isr = target_isr;
@@ -155,7 +156,9 @@ impl Active {
     /// Registered, neither fenced nor stopping, and still living the life that the leader saw catch up.
     fn may_be_in_sync(&self, member: &Member) -> bool {
         self.image.broker(member.broker).is_some_and(|registration| {
-            registration.is_active() && member.epoch.is_none_or(|epoch| epoch == registration.epoch)
+            let alive = registration.is_active() || self.has(Defect::FencedJoinsIsr);
+            let same_life = member.epoch.is_none_or(|epoch| epoch == registration.epoch);
+            alive && (same_life || self.has(Defect::StaleBrokerEpoch))
         })
     }
 }

@@ -41,4 +41,47 @@ defects! {
         "forgets the sequence numbers of idempotent producers at a leader change or restart, so that a retry is appended twice";
 
     // Raft, log, recovery and the controller.
+    UnsyncedVote "unsynced-vote" Raft "Raft paper, figure 2"
+        "answers for votes, and stands for election, before its vote is on disk: after a power cut it votes again in the same epoch";
+    ForgottenVote "forgotten-vote" Raft "Raft paper, figure 2"
+        "reads its epoch back after a restart and not whom it voted for: it votes again in the same epoch";
+    VoteForShorterLog "vote-for-shorter-log" Raft "Raft paper, 5.4.1"
+        "votes for candidates whose metadata log is shorter than its own, so that committed metadata is lost";
+    CommitEarlierEpoch "commit-earlier-epoch" Raft "Raft paper, figure 8"
+        "commits metadata of earlier epochs by counting copies, before a record of its own epoch has a majority";
+    MinorityCommit "minority-commit" Raft ""
+        "commits metadata that one voter fewer than a majority has";
+    KeepDivergedMetadata "keep-diverged-metadata" Raft "Raft paper, 5.3; KIP-595"
+        "does not compare the epochs of the last record when a voter fetches: the voter keeps its own tail and appends after it";
+    UnsyncedMetadataLog "unsynced-metadata-log" Raft "KIP-595"
+        "counts metadata records towards the majority when they are written and not yet synced: a power cut takes committed ones";
+
+    AckBeforeSync "ack-before-sync" Log ""
+        "with flush.messages=1, acknowledges records before the sync that they asked for has completed";
+    UnsyncedSegmentName "unsynced-segment-name" Log "KAFKA-3968"
+        "does not sync the directory after rolling a segment: a power cut soon after takes the new segment with all its records, synced or not";
+    RetentionAboveHighWatermark "retention-above-high-watermark" Log "KAFKA-5634"
+        "deletes old segments above the high watermark, which the followers may not have yet";
+    StaleEpochCache "stale-epoch-cache" Log "KAFKA-10706"
+        "keeps the leader epochs of what it cut off its log, so that it finds no common point with the next leader";
+
+    RecoverySkipsCrc "recovery-skips-crc" Recovery ""
+        "takes batches for whole after an unclean stop without comparing their CRC";
+    RecoveryNotSynced "recovery-not-synced" Recovery "KAFKA-10101"
+        "does not sync what it found after a crash before it counts as durable: a power cut soon after takes it";
+    RecoveryPointBeforeSync "recovery-point-before-sync" Recovery "KAFKA-10101"
+        "writes a recovery point that covers what is not synced, so that recovery trusts segments that a power cut tore";
+
+    UncleanElection "unclean-election" Controller "KIP-106"
+        "elects replicas that are not in sync, with unclean.leader.election.enable=false";
+    StaleBrokerEpoch "stale-broker-epoch" Controller "KIP-903"
+        "lets a restarted broker into the ISR on the strength of what its earlier life had fetched";
+    FencedJoinsIsr "fenced-joins-isr" Controller "KIP-841"
+        "lets fenced and stopping brokers into the ISR";
+    ElrAfterUncleanShutdown "elr-after-unclean-shutdown" Controller "KIP-966"
+        "keeps a broker eligible to lead after an unclean shutdown, which may have cost it acknowledged records";
+    RestartKeepsLeadership "restart-keeps-leadership" Controller "KIP-966"
+        "takes a broker that restarts within its session for the same life: it leads on, in the same epoch, with what its disk kept";
+    AnswerBeforeCommit "answer-before-commit" Controller ""
+        "the controller answers before its records are committed: a leader believes in an ISR that the next controller never heard of";
 }

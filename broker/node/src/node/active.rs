@@ -13,6 +13,7 @@ use super::boot::Identity;
 use crate::config::NodeConfig;
 use crate::context::{Request, Severity};
 use crate::controller::{Controller, ControllerRequest, ControllerResponse};
+use crate::defect::Defect;
 use crate::lifecycle::Enrolment;
 
 struct Pending {
@@ -89,7 +90,8 @@ impl Node {
         if let Some(active) = &mut self.controller
             && let Some(pending) = active.pending.back_mut().filter(|p| p.offset == i64::MAX)
         {
-            pending.offset = active.appended;
+            let too_early = self.shared.config.highwater_defects.has(Defect::AnswerBeforeCommit);
+            pending.offset = if too_early { self.image.offset } else { active.appended };
         }
         self.release_responses();
     }

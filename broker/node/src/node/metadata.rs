@@ -67,7 +67,9 @@ fn quorum_config(config: &NodeConfig, identity: &Identity, seed: u64) -> raft::C
     quorum.snapshot_max_new_record_bytes = config.metadata_log_max_record_bytes_between_snapshots;
     quorum.seed = seed;
     let segment_bytes = config.metadata_log_segment_bytes.unsigned_abs();
-    quorum.log = LogConfig { segment_bytes, ..LogConfig::default() };
+    let defects = config.highwater_defects.in_metadata_log();
+    quorum.log = LogConfig { segment_bytes, defects, ..LogConfig::default() };
+    quorum.defects = config.highwater_defects.in_raft();
     quorum
 }
 

@@ -335,5 +335,6 @@ pub(super) fn log_config(settings: &TopicSettings, config: &NodeConfig) -> LogCo
         producer_id_expiration_ms: config.producer_id_expiration_ms,
         tail_cache_bytes: u32::try_from(config.highwater_tail_cache_bytes).unwrap_or(u32::MAX),
         validate_deep: config.highwater_validate == "deep",
+        defects: config.highwater_defects.in_partition_log(),
     }
 }
