@@ -141,8 +141,8 @@ impl ReplicaManager {
         Self {
             node_id,
             broker_epoch: -1,
+            view: MetadataView::new(defects.clone()),
             defects,
-            view: MetadataView::default(),
             partitions: BTreeMap::new(),
             produces: Produces::default(),
             passed_over: PassedOver::default(),

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod configs;
+mod defects;
 mod elections;
 mod invariants;
 mod isr;

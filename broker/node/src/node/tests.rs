@@ -99,6 +99,26 @@ fn one_node_formats_itself_serves_and_keeps_what_it_was_given() {
     assert!(world.file(1, ".kafka_cleanshutdown").is_none(), "it speaks for one start only");
 }
 
+/// Seeded defect: the controller does not wait until its records are committed.
+#[test]
+fn answer_before_commit_speaks_while_nothing_is_synced() {
+    let answered = |properties| {
+        let mut world = World::with(1, properties);
+        world.start(1);
+        world.hang_disks();
+        let topic = CreatableTopic::default()
+            .with_name(topic_name())
+            .with_num_partitions(1)
+            .with_replication_factor(1);
+        let body = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        let request = wire::frame::encode_request(key::CREATE_TOPICS, 7, 1, "test", &body);
+        world.throw(1, Listener::Broker, request.expect("encodes"));
+        world.answers()
+    };
+    assert_eq!(answered(""), 0);
+    assert_eq!(answered("highwater.defects=answer-before-commit\n"), 1);
+}
+
 #[test]
 fn a_killed_leader_and_controller_is_replaced_at_once_and_comes_back() {
     let mut world = World::new(3);

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use uuid::Uuid;
 use wire::StrBytes;
 
+use crate::defect::{Defect, Defects};
 use crate::image::{Changes, MetadataImage};
 
 /// Leader and leader epoch, as clients are told them.
@@ -44,9 +45,14 @@ pub(crate) struct MetadataView {
     topics: FxHashMap<Uuid, TopicView>,
     ids: FxHashMap<String, Uuid>,
     brokers: FxHashMap<i32, BrokerView>,
+    defects: Defects,
 }
 
 impl MetadataView {
+    pub fn new(defects: Defects) -> Self {
+        Self { defects, ..Self::default() }
+    }
+
     /// Takes over what changed. `listener` names the endpoint that clients (and followers) use.
     pub fn update(&mut self, image: &MetadataImage, changes: &Changes, listener: &str) {
         for (id, topic) in &changes.topics_removed {
@@ -105,7 +111,9 @@ impl MetadataView {
     /// Unfenced, not shutting down, and of that life; -1 stands for a follower that did not tell its epoch.
     pub fn may_join_isr(&self, id: i32, broker_epoch: i64) -> bool {
         self.brokers.get(&id).is_some_and(|broker| {
-            broker.active && (broker_epoch == -1 || broker.epoch == broker_epoch)
+            let alive = broker.active || self.defects.has(Defect::FencedJoinsIsr);
+            let same_life = broker_epoch == -1 || broker.epoch == broker_epoch;
+            alive && (same_life || self.defects.has(Defect::StaleBrokerEpoch))
         })
     }
 

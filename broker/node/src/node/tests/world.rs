@@ -35,6 +35,7 @@ const CLIENT: i32 = 0;
 
 pub struct World {
     count: i32,
+    properties: &'static str,
     machines: BTreeMap<i32, Machine>,
     inputs: VecDeque<(i32, Input)>,
     /// Both ends of each connection, by either end.
@@ -54,7 +55,7 @@ fn ports(node: i32) -> (u16, u16) {
     (9_000 + id, 9_100 + id)
 }
 
-fn config(node: i32, count: i32) -> NodeConfig {
+fn config(node: i32, count: i32, properties: &str) -> NodeConfig {
     let voters: Vec<String> =
         (1..=count).map(|id| format!("{id}@127.0.0.1:{}", ports(id).1)).collect();
     let (port, controller_port) = ports(node);
@@ -65,7 +66,7 @@ fn config(node: i32, count: i32) -> NodeConfig {
          offsets.topic.num.partitions=2\nbroker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=200\n\
          controller.quorum.fetch.timeout.ms=1000\ncontroller.quorum.election.timeout.ms=500\n\
          controller.quorum.request.timeout.ms=1000\nreplica.lag.time.max.ms=1500\n\
-         replica.fetch.wait.max.ms=250\nreplica.socket.timeout.ms=1500\n",
+         replica.fetch.wait.max.ms=250\nreplica.socket.timeout.ms=1500\n{properties}",
         voters.join(",")
     );
     NodeConfig::parse(&text).expect("a good configuration").0
@@ -73,8 +74,14 @@ fn config(node: i32, count: i32) -> NodeConfig {
 
 impl World {
     pub fn new(count: i32) -> World {
+        World::with(count, "")
+    }
+
+    /// With more lines in every node's file.
+    pub fn with(count: i32, properties: &'static str) -> World {
         World {
             count,
+            properties,
             machines: (1..=count).map(|id| (id, Machine::default())).collect(),
             inputs: VecDeque::new(),
             links: BTreeMap::new(),
@@ -101,7 +108,7 @@ impl World {
 
     /// Starts a node's process; it may not be ready.
     pub fn boot(&mut self, id: i32) {
-        let node = Node::new(config(id, self.count), id.unsigned_abs().into());
+        let node = Node::new(config(id, self.count, self.properties), id.unsigned_abs().into());
         let machine = self.machine(id);
         assert!(machine.node.is_none(), "it runs already");
         machine.node = Some(node);
@@ -239,6 +246,11 @@ impl World {
             );
             assert!(self.advance(until_ns), "node {id} does not answer: {}", self.said(id));
         }
+    }
+
+    /// How many answers came that nobody waited for.
+    pub fn answers(&self) -> usize {
+        self.received.len()
     }
 
     /// Lets everything happen that happens in this time.

@@ -137,7 +137,8 @@ impl Cluster {
             9092 + id * 10,
             self.properties
         );
-        NodeConfig::parse(&text).expect("a good configuration").0
+        let (config, _) = NodeConfig::parse(&text).expect("a good configuration");
+        NodeConfig { highwater_defects: self.defects.clone(), ..config }
     }
 
     fn boot(&mut self, id: i32, disk: MemoryDisk) {
