@@ -1,0 +1,356 @@
+//! What was committed, who must still have it, and who has it: for each log, over the whole history.
+//!
+//! Promises: a batch is committed when some replica's high watermark has passed it, and stays so. Every replica's log is
+//! compared with what is committed as far as its own high watermark goes, each batch once in a life of the process.
+//! `owed` are the replicas whose copy counts: they had it, and no fault has destroyed it since. When the last eligible
+//! one's copy is destroyed, the records are excused for ever. Not here: whether a difference is a violation.
+
+use super::ledger::{Copy, Entry, Ledger};
+use super::state::{LogId, Members, PartitionState};
+use rustc_hash::FxHashMap;
+
+/// Committed records from the end of the range before up to `end_offset`, all of one fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    pub end_offset: i64,
+    /// Had it, and were not destroyed since: what these did with it is their own doing.
+    pub owed: Members,
+    /// Have it.
+    pub has: Members,
+    /// No eligible copy that counts is left: it may be gone.
+    pub excused: bool,
+    /// The leader epoch of whoever was seen first to hold it for committed.
+    pub leader_epoch: i32,
+}
+
+/// A replica's high watermark moved on.
+#[derive(Clone, Copy, Debug)]
+pub struct Advance {
+    pub node: u16,
+    /// Its copy is one of those that count; an observer of the quorum only looks on.
+    pub counts: bool,
+    pub log_start_offset: i64,
+    pub high_watermark: i64,
+    pub leader_epoch: i32,
+    /// Who had it by then.
+    pub holders: Members,
+}
+
+/// A replica has something else, or nothing, where something was committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub offset: i64,
+    pub excused: bool,
+    pub committed: Entry,
+    /// `None`: its log ends before, or has a hole.
+    pub found: Option<Entry>,
+}
+
+#[derive(Default)]
+pub struct CommittedLog {
+    entries: Vec<Entry>,
+    ranges: Vec<Range>,
+    end_offset: i64,
+    /// How far each node was compared.
+    verified: FxHashMap<u16, i64>,
+}
+
+/// What came of a high watermark that moved on.
+#[derive(Debug, Default)]
+pub struct Advanced {
+    /// Batches that were not committed before: indexes into the entries.
+    pub fresh: std::ops::Range<usize>,
+    pub difference: Option<Difference>,
+}
+
+impl CommittedLog {
+    pub fn end_offset(&self) -> i64 {
+        self.end_offset
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// The end of the last records that were committed before this leader epoch and are not excused.
+    pub fn due_end_offset(&self, leader_epoch: i32) -> i64 {
+        let is_due = |range: &&Range| !range.excused && range.leader_epoch < leader_epoch;
+        self.ranges.iter().rev().find(is_due).map_or(0, |range| range.end_offset)
+    }
+
+    fn is_excused(&self, offset: i64) -> bool {
+        let at = self.ranges.partition_point(|range| range.end_offset <= offset);
+        self.ranges.get(at).is_none_or(|range| range.excused)
+    }
+
+    fn index_of(&self, offset: i64) -> usize {
+        self.entries.partition_point(|entry| entry.next_offset <= offset)
+    }
+
+    /// Compares the node's log as far as it was not yet, and takes over what is newly committed.
+    pub fn advance(&mut self, copy: &Copy, advance: &Advance) -> Advanced {
+        let Advance { node, log_start_offset, high_watermark, .. } = *advance;
+        let from = self.verified.get(&node).copied().unwrap_or(0).max(log_start_offset);
+        let mut advanced = Advanced::default();
+        if high_watermark <= from || copy.is_damaged {
+            return advanced;
+        }
+        let difference = self.difference(copy, from, high_watermark.min(self.end_offset));
+        if let Some(difference) = difference {
+            if !difference.excused {
+                advanced.difference = Some(difference);
+                return advanced;
+            }
+            self.forget_from(difference.offset);
+        }
+        let begin = self.entries.len();
+        if high_watermark > self.end_offset {
+            let first = copy.index_of(self.end_offset);
+            let fresh = copy.entries.iter().skip(first);
+            let fresh = fresh.take_while(|entry| entry.next_offset <= high_watermark);
+            self.entries.extend(fresh.cloned());
+            self.end_offset = high_watermark;
+            self.push_range(advance);
+        }
+        advanced.fresh = begin..self.entries.len();
+        self.verified.insert(node, high_watermark);
+        if advance.counts {
+            self.holds(node, high_watermark);
+        }
+        advanced
+    }
+
+    /// Where `copy` is not what was committed in `[from, to)`.
+    pub fn difference(&self, copy: &Copy, from: i64, to: i64) -> Option<Difference> {
+        let ours = self.entries.get(self.index_of(from)..).unwrap_or_default();
+        let mut theirs = copy.entries.get(copy.index_of(from)..).unwrap_or_default().iter();
+        for committed in ours.iter().take_while(|committed| committed.base_offset < to) {
+            let found = theirs.next();
+            if !found.is_some_and(|found| found.is_same(committed)) {
+                let offset = committed.base_offset;
+                let overlaps = |found: &&Entry| found.base_offset < committed.next_offset;
+                return Some(Difference {
+                    offset,
+                    excused: self.is_excused(offset),
+                    committed: committed.clone(),
+                    found: found.filter(overlaps).cloned(),
+                });
+            }
+        }
+        None
+    }
+
+    fn push_range(&mut self, advance: &Advance) {
+        let Advance { high_watermark: end_offset, leader_epoch, holders, .. } = *advance;
+        let range = Range { end_offset, owed: holders, has: holders, excused: false, leader_epoch };
+        match self.ranges.last_mut() {
+            Some(last) if (Range { end_offset, ..*last }) == range => *last = range,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    /// What was committed there is lost, and was excused.
+    fn forget_from(&mut self, offset: i64) {
+        self.entries.truncate(self.index_of(offset));
+        self.split_at(offset);
+        self.ranges.retain(|range| range.end_offset <= offset);
+        self.end_offset = self.end_offset.min(offset);
+        for verified in self.verified.values_mut() {
+            *verified = (*verified).min(offset);
+        }
+    }
+
+    fn split_at(&mut self, offset: i64) {
+        let at = self.ranges.partition_point(|range| range.end_offset <= offset);
+        let begin =
+            at.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(0, |r| r.end_offset);
+        if let Some(range) = self.ranges.get(at).copied().filter(|_| begin < offset) {
+            self.ranges.insert(at, Range { end_offset: offset, ..range });
+        }
+    }
+
+    /// The node was seen to have everything below.
+    fn holds(&mut self, node: u16, end_offset: i64) {
+        for range in &mut self.ranges {
+            if range.end_offset > end_offset {
+                break;
+            }
+            range.owed = range.owed.with(node);
+            range.has = range.has.with(node);
+        }
+        // Equal neighbours are one.
+        self.ranges.dedup_by(|next, kept| {
+            let is_same = Range { end_offset: kept.end_offset, ..*next } == *kept;
+            if is_same {
+                kept.end_offset = next.end_offset;
+            }
+            is_same
+        });
+    }
+
+    /// The node's process is another one: its log is looked at anew.
+    pub fn restarted(&mut self, node: u16) {
+        self.verified.remove(&node);
+    }
+
+    /// The node cut its log itself. Answers the first committed record that nobody has now, and should.
+    pub fn cut(&mut self, node: u16, end_offset: i64) -> Option<Range> {
+        if let Some(verified) = self.verified.get_mut(&node) {
+            *verified = (*verified).min(end_offset);
+        }
+        if end_offset >= self.end_offset {
+            return None;
+        }
+        self.split_at(end_offset);
+        let cut = self.ranges.iter_mut().filter(|range| range.end_offset > end_offset);
+        cut.for_each(|range| range.has = range.has.without(node));
+        self.missing()
+    }
+
+    /// A fault destroyed what the node had at and after `from`. Whoever of `eligible` still counts must have it; where
+    /// nobody does, it is excused. Answers as [`CommittedLog::cut`] does.
+    pub fn destroyed(&mut self, node: u16, from: i64, eligible: Members) -> Option<Range> {
+        if let Some(verified) = self.verified.get_mut(&node) {
+            *verified = (*verified).min(from);
+        }
+        self.split_at(from);
+        for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {
+            range.owed = range.owed.without(node);
+            range.has = range.has.without(node);
+            range.excused |= range.owed.and(eligible).is_empty();
+        }
+        self.missing()
+    }
+
+    /// As [`CommittedLog::destroyed`], where a majority of `voters` decides: excused is what a majority may lack.
+    pub fn destroyed_at_voter(&mut self, node: u16, from: i64, voters: usize) -> bool {
+        self.split_at(from);
+        let mut excused = false;
+        for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {
+            range.owed = range.owed.without(node);
+            range.has = range.has.without(node);
+            range.excused |= voters - range.owed.count().min(voters) > voters / 2;
+            excused |= range.excused;
+        }
+        excused
+    }
+
+    /// An unclean election: nothing is promised of what was committed before.
+    pub fn excuse_all(&mut self) {
+        self.ranges.iter_mut().for_each(|range| range.excused = true);
+    }
+
+    /// Retention took what is below.
+    pub fn trim(&mut self, log_start_offset: i64) {
+        self.split_at(log_start_offset.min(self.end_offset));
+        self.ranges.retain(|range| range.end_offset > log_start_offset);
+    }
+
+    fn missing(&self) -> Option<Range> {
+        self.ranges.iter().find(|range| !range.excused && range.has.is_empty()).copied()
+    }
+}
+
+/// Every log's.
+#[derive(Default)]
+pub struct Committed {
+    logs: FxHashMap<LogId, CommittedLog>,
+}
+
+impl Committed {
+    pub fn log(&self, id: LogId) -> Option<&CommittedLog> {
+        self.logs.get(&id)
+    }
+
+    pub fn log_mut(&mut self, id: LogId) -> &mut CommittedLog {
+        self.logs.entry(id).or_default()
+    }
+
+    /// In the order of their ids.
+    pub fn ids(&self) -> Vec<LogId> {
+        let mut ids: Vec<LogId> = self.logs.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Where the log of a new leader is not what was committed before its epoch.
+    pub fn lacks(&self, node: u16, leader: &PartitionState, ledger: &Ledger) -> Option<Difference> {
+        let log = self.logs.get(&leader.id)?;
+        let to = log.due_end_offset(leader.leader_epoch);
+        let empty = Copy::default();
+        let copy = ledger.copy(node, leader.id).unwrap_or(&empty);
+        if copy.is_damaged {
+            return None;
+        }
+        log.difference(copy, leader.log_start_offset, to).filter(|found| !found.excused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::stage::entry;
+
+    fn copy(ends: &[i64]) -> Copy {
+        let mut from = 0;
+        let entries = ends.iter().map(|end| entry(std::mem::replace(&mut from, *end), *end, 1));
+        Copy { entries: entries.collect(), ..Copy::default() }
+    }
+
+    fn by(node: u16, high_watermark: i64, holders: Members) -> Advance {
+        let (counts, log_start_offset, leader_epoch) = (true, 0, 1);
+        Advance { node, counts, log_start_offset, high_watermark, leader_epoch, holders }
+    }
+
+    const ALL: Members = Members(0b1110);
+
+    #[test]
+    fn another_batch_below_the_high_watermark_is_a_difference() {
+        let mut log = CommittedLog::default();
+        assert_eq!(log.advance(&copy(&[5, 8]), &by(1, 8, ALL)).fresh, 0..2);
+        assert!(log.advance(&copy(&[5, 8, 9]), &by(2, 8, ALL)).difference.is_none());
+        let difference = log.advance(&copy(&[5, 9]), &by(3, 9, ALL)).difference;
+        assert_eq!(difference.map(|d| (d.offset, d.excused)), Some((5, false)));
+    }
+
+    #[test]
+    fn what_no_undestroyed_copy_has_is_excused_and_what_was_cut_is_missing() {
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5, 8]), &by(1, 8, ALL));
+        assert_eq!(log.destroyed(1, 5, ALL), None);
+        assert_eq!(log.destroyed(2, 5, ALL), None);
+        assert_eq!(log.due_end_offset(2), 8, "node 3 must still have it");
+        let missing = log.cut(3, 6).expect("it was the last copy");
+        assert_eq!((missing.end_offset, missing.owed), (8, Members(0b1000)));
+        assert_eq!(log.destroyed(3, 0, ALL), None, "node 1 and 2 still have the first batch");
+        assert_eq!(log.due_end_offset(2), 5);
+        // Others may come now.
+        assert!(log.advance(&copy(&[5, 6, 7]), &by(2, 7, ALL)).difference.is_none());
+        assert_eq!(log.entries().len(), 3);
+    }
+
+    #[test]
+    fn a_copy_that_was_fetched_again_counts_again() {
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5]), &by(1, 5, ALL));
+        log.destroyed(2, 0, ALL);
+        log.advance(&copy(&[5]), &by(2, 5, ALL));
+        log.destroyed(1, 0, ALL);
+        log.destroyed(3, 0, ALL);
+        assert_eq!(log.due_end_offset(2), 5);
+    }
+
+    #[test]
+    fn a_majority_of_voters_that_may_lack_it_excuses() {
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5]), &by(1, 5, Members(0b0110)));
+        assert!(log.destroyed_at_voter(1, 0, 3), "nodes 1 and 3 may elect each other");
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5]), &by(1, 5, ALL));
+        assert!(!log.destroyed_at_voter(1, 0, 3));
+    }
+}

@@ -1,0 +1,106 @@
+//! Processes that start and end, and what faults do to their disks: which copies count from then on.
+
+use super::state::{LogId, Loss, METADATA, Members};
+use super::watcher::Invariants;
+use super::{Event, Violation};
+use node::inspect::ReplicaRole;
+
+impl Invariants {
+    /// A new process is about to take its first step.
+    pub fn started(&mut self, node: u16) {
+        let state = self.glimpse.nodes.entry(node).or_default();
+        state.up = true;
+        state.life += 1;
+        state.image_offset = -1;
+        state.broker_epoch = None;
+        for id in self.glimpse.committed.ids() {
+            self.glimpse.committed.log_mut(id).restarted(node);
+        }
+    }
+
+    /// The process is gone; its disk, page cache included, is as it was.
+    pub fn ended(&mut self, node: u16) {
+        let Some(state) = self.glimpse.nodes.get_mut(&node) else { return };
+        if !std::mem::replace(&mut state.up, false) {
+            return;
+        }
+        let life = state.life;
+        let soft = self.soft.contains(node);
+        self.soft = self.soft.without(node);
+        let mut floors: Vec<(LogId, i64)> = Vec::with_capacity(state.partitions.len() + 1);
+        for partition in &mut state.partitions {
+            partition.role = ReplicaRole::Offline;
+            if partition.life == life {
+                let end = if soft { partition.durable_offset } else { partition.log_end_offset };
+                floors.push((partition.id, end));
+            }
+        }
+        if let Some(quorum) = state.quorum.as_mut().filter(|quorum| quorum.life == life) {
+            quorum.is_leader = false;
+            floors.push((METADATA, quorum.log_end_offset));
+        }
+        for (id, end) in floors {
+            let copy = self.glimpse.ledger.copy(node, id);
+            // A cut within a batch takes the batch.
+            self.floors.insert((node, id), copy.map_or(0, |copy| copy.boundary(end)));
+        }
+        self.glimpse.ledger.died(node);
+    }
+
+    /// What a fault did to the node's disk. After [`Invariants::ended`], unless the process lives through it.
+    pub fn lost(&mut self, now_ns: u64, node: u16, loss: Loss) -> Result<(), Violation> {
+        self.glimpse.now_ns = now_ns;
+        self.glimpse.losses.count += 1;
+        let Some(state) = self.glimpse.nodes.get(&node) else { return Ok(()) };
+        if state.up && loss == Loss::Unsynced {
+            self.soft = self.soft.with(node);
+        }
+        let quorum = state.quorum;
+        let logs: Vec<(LogId, i64, i64)> = state
+            .partitions
+            .iter()
+            .map(|log| (log.id, log.log_end_offset, log.durable_offset))
+            .collect();
+        for (id, end, durable) in logs {
+            let from = if loss == Loss::Unsynced { durable } else { 0 };
+            self.glimpse.losses.note_log(node, id, end);
+            self.lower_floor(node, id, loss, durable);
+            let image = &self.glimpse.replay.image;
+            let eligible = image.partition(id.topic_id, id.partition).map_or(Members(0), |p| {
+                Members::from(p.isr.as_slice()).or(p.elr.as_slice().into())
+            });
+            if let Some(range) = self.glimpse.committed.log_mut(id).destroyed(node, from, eligible)
+            {
+                self.tell(&Event::Gone { node, id, range })?;
+            }
+        }
+        let Some(quorum) = quorum else { return Ok(()) };
+        let losses = &mut self.glimpse.losses;
+        losses.note_log(node, METADATA, quorum.log_end_offset);
+        if loss == Loss::Destroyed {
+            losses.note_votes(node, quorum.epoch);
+        }
+        let from = if loss == Loss::Unsynced { quorum.durable_offset } else { 0 };
+        let metadata = self.glimpse.committed.log_mut(METADATA);
+        if quorum.is_voter && metadata.destroyed_at_voter(node, from, quorum.voters) {
+            self.glimpse.losses.metadata = true;
+        }
+        self.lower_floor(node, METADATA, loss, quorum.durable_offset);
+        Ok(())
+    }
+
+    fn lower_floor(&mut self, node: u16, id: LogId, loss: Loss, durable: i64) {
+        match loss {
+            Loss::Destroyed | Loss::Rotted => {
+                self.floors.remove(&(node, id));
+            }
+            Loss::Unsynced => {
+                let copy = self.glimpse.ledger.copy(node, id);
+                let boundary = copy.map_or(0, |copy| copy.boundary(durable));
+                if let Some(floor) = self.floors.get_mut(&(node, id)) {
+                    *floor = (*floor).min(boundary);
+                }
+            }
+        }
+    }
+}
