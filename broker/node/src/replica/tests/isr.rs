@@ -6,6 +6,7 @@ use wire::messages::FetchResponse;
 use wire::messages::fetch_request::ReplicaState;
 
 use super::cluster::{Cluster, TP, batch};
+use crate::defect::Defect;
 
 #[test]
 fn lagging_follower_leaves_and_comes_back() {
@@ -32,6 +33,29 @@ fn idle_followers_stay() {
     cluster.advance(20_000);
     assert_eq!(cluster.isr(), [1, 2, 3]);
     assert_eq!(cluster.alter_partitions, []);
+}
+
+/// Whether the leader proposes an ISR with 3, which was fenced, and then, when asked to, came back cut off from it.
+fn proposed(defects: &[Defect], comes_back: bool) -> bool {
+    let mut cluster = Cluster::with(&[1, 2, 3], defects, "");
+    cluster.create_topic(&[1, 2, 3], 2);
+    cluster.advance(100);
+    if comes_back {
+        cluster.kill(3);
+        cluster.cut(1, 3);
+        cluster.restart(3);
+    } else {
+        cluster.fence(3);
+    }
+    cluster.advance(300);
+    cluster.alter_partitions.iter().any(|(leader, isr)| *leader == 1 && isr.contains(&3))
+}
+
+#[test]
+fn neither_the_fenced_nor_an_earlier_life_is_proposed() {
+    assert!(!proposed(&[], false) && !proposed(&[], true));
+    assert!(proposed(&[Defect::FencedJoinsIsr], false), "a seeded defect");
+    assert!(proposed(&[Defect::StaleBrokerEpoch], true), "a seeded defect");
 }
 
 #[test]
