@@ -16,6 +16,8 @@ pub enum Defect {
     RecoveredUnsynced,
     /// The recovery point covers what is not synced yet.
     RecoveryPointBeforeSync,
+    /// A gap or a step back in a producer's sequence numbers is no reason to refuse.
+    SequenceGaps,
 }
 
 /// Which of them a log has.

@@ -378,6 +378,20 @@ impl Log {
         self.recent.forget_all(self.next_offset);
     }
 
+    /// Seeded defect: takes note of sequence numbers of batches that will not be appended, as if they stood at the end.
+    pub fn remember_refused(&mut self, batches: &[wire::batch::Batch]) {
+        for batch in batches {
+            let Some(mut noted) = scan::producer_batch(batch.header()) else { continue };
+            if batch.header().has_producer()
+                && matches!(self.producers.check(&noted), Ok(crate::producer::Checked::New))
+            {
+                noted.last_offset += self.next_offset - noted.base_offset;
+                noted.base_offset = self.next_offset;
+                self.producers.append(&noted);
+            }
+        }
+    }
+
     /// The leader epochs by what was appended, appends under way included.
     pub fn epochs(&self) -> &EpochCache {
         &self.epochs

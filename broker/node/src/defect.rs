@@ -122,6 +122,7 @@ impl Defects {
             Defect::RecoverySkipsCrc => told.with(Told::SkipCrc),
             Defect::RecoveryNotSynced => told.with(Told::RecoveredUnsynced),
             Defect::RecoveryPointBeforeSync => told.with(Told::RecoveryPointBeforeSync),
+            Defect::SequenceGaps => told.with(Told::SequenceGaps),
             _ => told,
         })
     }

@@ -15,7 +15,7 @@ use crate::Defect;
 use crate::config::TimestampType;
 use crate::index::{OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES};
 use crate::io::{IoError, IoErrorKind, IoOp, IoQueue, IoResult, Parts};
-use crate::producer::{Checked, snapshot};
+use crate::producer::{Checked, ProducerError, snapshot};
 use crate::segment::{Indexes, Segment, TimestampOffset, suffix};
 use crate::types::{AppendError, Appended, Origin};
 
@@ -158,9 +158,12 @@ impl Log {
                     .check_epoch(header.producer_id, header.producer_epoch)
                     .map(|()| Checked::New),
             };
-            match checked.map_err(AppendError::Producer)? {
-                Checked::New => {}
-                Checked::Duplicate(known) => {
+            let gaps = origin == Origin::Client && self.has(Defect::SequenceGaps);
+            match checked.map_err(AppendError::Producer) {
+                Err(AppendError::Producer(ProducerError::OutOfOrderSequence { .. })) if gaps => {}
+                Err(error) => return Err(error),
+                Ok(Checked::New) => {}
+                Ok(Checked::Duplicate(known)) => {
                     let stamped = self.config.timestamp_type == TimestampType::LogAppendTime;
                     return Ok(Some(Appended {
                         base_offset: known.base_offset(),

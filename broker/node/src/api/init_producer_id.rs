@@ -14,6 +14,7 @@ use wire::messages::{
 };
 
 use crate::context::{CallAnswer, CallTag, Context, Lane, Peer, Request, RequestId, Severity};
+use crate::defect::Defect;
 
 /// With fewer ids left than this, the next block is asked for.
 const AHEAD: i64 = 100;
@@ -65,7 +66,10 @@ impl ProducerIds {
             }
             let Some(waiting) = self.waiting.pop_front() else { break };
             let producer_id = ProducerId(self.current.start);
-            self.current.start += 1;
+            if self.waiting.is_empty() || !ctx.config.highwater_defects.has(Defect::ProducerIdTwice)
+            {
+                self.current.start += 1;
+            }
             let response = InitProducerIdResponse::default()
                 .with_producer_id(producer_id)
                 .with_producer_epoch(0);
@@ -144,4 +148,68 @@ fn failed(error: ErrorCode) -> InitProducerIdResponse {
         .with_error_code(error.code())
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1)
+}
+
+#[cfg(test)]
+mod tests {
+    use log::io::IoQueue;
+    use wire::Encodable;
+    use wire::api::key;
+    use wire::messages::{AllocateProducerIdsResponse, InitProducerIdRequest, ProducerId};
+
+    use super::ProducerIds;
+    use crate::config::NodeConfig;
+    use crate::context::{ConnId, Context, Listener, Now, Outbox, Request, RequestId};
+
+    /// The ids that two producers get, which both waited for a block.
+    fn ids(properties: &str) -> Vec<i64> {
+        let text = format!(
+            "process.roles=broker\nnode.id=1\ncontroller.quorum.voters=9@127.0.0.1:9093\n\
+             listeners=PLAINTEXT://127.0.0.1:9092\ncontroller.listener.names=CONTROLLER\nlog.dirs=d\n{properties}"
+        );
+        let (config, _) = NodeConfig::parse(&text).expect("a good configuration");
+        let (mut io, mut outbox) = (IoQueue::default(), Outbox::default());
+        let now = Now { mono_ns: 1_000_000_000, wall_ms: 1_700_000_000_000 };
+        let mut ctx = Context { now, io: &mut io, outbox: &mut outbox, config: &config };
+        let mut producer_ids = ProducerIds::default();
+        let body = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1);
+        for slot in 0..2 {
+            let encoded = wire::frame::encode_request(key::INIT_PRODUCER_ID, 4, 7, "client", &body);
+            let mut frame = encoded.expect("a request");
+            let head = wire::frame::read_request_head(&mut frame).expect("its header");
+            let request = Request {
+                id: RequestId { conn: ConnId(1), slot },
+                head,
+                listener: Listener::Broker,
+                peer_host: "127.0.0.1".into(),
+                body: frame,
+            };
+            producer_ids.handle(&mut ctx, &request, Some(1));
+        }
+        let block = AllocateProducerIdsResponse::default()
+            .with_producer_id_start(ProducerId(1000))
+            .with_producer_id_len(1000);
+        let mut bytes = bytes::BytesMut::new();
+        block.encode(&mut bytes, 0).expect("encodes");
+        producer_ids.on_response(&mut ctx, Ok((0, bytes.freeze())), Some(1));
+        let read = |frame: Vec<bytes::Bytes>| {
+            let mut frame = bytes::Bytes::from(frame.concat());
+            wire::frame::read_response_head(&mut frame, key::INIT_PRODUCER_ID, 4)
+                .expect("a header");
+            wire::frame::decode::<wire::messages::InitProducerIdResponse>(&mut frame, 4)
+                .expect("a response")
+                .producer_id
+                .0
+        };
+        outbox.replies.into_iter().map(|(_, parts)| read(parts.expect("an answer"))).collect()
+    }
+
+    #[test]
+    fn each_producer_has_an_id_of_its_own() {
+        assert_eq!(ids(""), [1000, 1001]);
+        assert_eq!(ids("highwater.defects=producer-id-twice\n"), [1000, 1000]);
+    }
 }

@@ -40,6 +40,46 @@ defects! {
     ForgetProducerState "forget-producer-state" Idempotence "KIP-98"
         "forgets the sequence numbers of idempotent producers at a leader change or restart, so that a retry is appended twice";
 
+    HighWatermarkByMajority "high-watermark-by-majority" Replication ""
+        "acknowledges acks=all writes that a majority of the replicas has, though an in-sync replica that may be elected lacks them";
+    HighWatermarkIgnoresJoining "high-watermark-ignores-joining" Replication "KIP-497"
+        "does not wait for a follower whose joining the ISR is proposed and not yet answered: the controller may elect it without what was acknowledged meanwhile";
+    ShrinkIsrUnasked "shrink-isr-unasked" Replication "KIP-497"
+        "acts on a smaller ISR as soon as it has proposed it: the controller, which never agreed, may elect the replica that was left out";
+    JoinIsrAtHighWatermark "join-isr-at-high-watermark" Replication "KAFKA-7128"
+        "lets a follower into the ISR that has reached a new leader's high watermark, which lags, and not the start of its epoch: acknowledged records are lost when it is elected";
+    MinInsyncUnchecked "min-insync-unchecked" Replication ""
+        "acknowledges acks=all writes however small the ISR is: they are lost with the last replica that has them";
+    NewLeaderCommitsItsTail "new-leader-commits-its-tail" Replication ""
+        "takes everything in its log for committed when it begins to lead, and shows it to readers before the followers have it";
+    TruncateOnce "truncate-once" Replication "KAFKA-6361, KIP-279"
+        "a follower cuts its log where the leader's epoch ended, without looking at its own epochs, and asks only once: after two quick changes of leader it keeps records that the leader never had";
+    StaleEpochStamp "stale-epoch-stamp" Replication "KIP-101"
+        "a new leader writes on in the epoch of the leader before it, so that a replaced leader is not told that its log parts from there";
+
+    SequenceNotedBeforeChecks "sequence-noted-before-checks" Idempotence ""
+        "remembers the sequence numbers of a batch that it then refuses with NOT_ENOUGH_REPLICAS, so that the retry is acknowledged as a duplicate and was never written";
+    AckDuplicateAtOnce "ack-duplicate-at-once" Idempotence ""
+        "acknowledges a retry of a batch that it has, without waiting until the in-sync replicas have it too";
+    SequenceGaps "sequence-gaps" Idempotence "KIP-98"
+        "appends batches whatever their sequence numbers, if it does not recognise them: behind a refused batch the others overtake it";
+    ProducerIdTwice "producer-id-twice" Idempotence "KIP-98"
+        "gives one producer id to all who wait for a block of ids: the writes of one producer are taken for retries of another's";
+
+    OffsetCommitBeforeIsr "offset-commit-before-isr" Group ""
+        "acknowledges a group's offsets when the coordinator alone has them: after its death the group reads on from an older place";
+    LoadToHighWatermark "load-to-high-watermark" Group ""
+        "a new coordinator reads its groups and offsets back as far as the high watermark that it knows, which lags: the last ones are missing";
+    ZombieCommits "zombie-commits" Group ""
+        "lets anybody commit offsets, members of an earlier generation and those that were thrown out too";
+
+    DuplicateAtLogEnd "duplicate-at-log-end" ClientView ""
+        "tells the producer of a retried batch the end of the log for the batch's offset";
+    ReadPastHighWatermark "read-past-high-watermark" ClientView ""
+        "shows readers records that are not committed, and that a change of leader may take back";
+    LatestIsLogEnd "latest-is-log-end" ClientView "KIP-207"
+        "tells readers an end of the log that is not committed and that may go back";
+
     // Raft, log, recovery and the controller.
     UnsyncedVote "unsynced-vote" Raft "Raft paper, figure 2"
         "answers for votes, and stands for election, before its vote is on disk: after a power cut it votes again in the same epoch";

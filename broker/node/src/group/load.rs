@@ -16,6 +16,7 @@ use super::state::Group;
 use super::timers::What;
 use super::{GroupCoordinator, OffsetsLog, ReadResult, Shard};
 use crate::context::{Context, Severity, TopicPartitionId};
+use crate::defect::Defect;
 
 const CHUNK_BYTES: u32 = 1 << 20;
 /// Between two tries of a read that failed, or that waits for the high watermark.
@@ -98,9 +99,15 @@ impl GroupCoordinator {
                 return;
             }
         };
-        loading.replay(&chunk.batches);
+        // Seeded defect: what a new leader knows to be committed lags behind what is.
+        let mistaken = ctx.config.highwater_defects.has(Defect::LoadToHighWatermark);
+        let until = match mistaken {
+            true => chunk.high_watermark.min(chunk.log_end_offset),
+            false => chunk.log_end_offset,
+        };
+        let end = *loading.end.get_or_insert(until);
+        loading.replay(&chunk.batches, if mistaken { end } else { i64::MAX });
         loading.next_offset = Some(chunk.next_offset);
-        let end = *loading.end.get_or_insert(chunk.log_end_offset);
         if chunk.next_offset < end && !chunk.batches.is_empty() {
             self.continue_loading(ctx, log, id);
         } else if chunk.next_offset < end || chunk.high_watermark < end {
@@ -147,7 +154,8 @@ impl GroupCoordinator {
 }
 
 impl Loading {
-    fn replay(&mut self, parts: &[Bytes]) {
+    /// Batches that begin at `below` or after it are left out.
+    fn replay(&mut self, parts: &[Bytes], below: i64) {
         let field = match parts {
             [one] => one.clone(),
             many => {
@@ -157,7 +165,10 @@ impl Loading {
             }
         };
         match split_batches(field) {
-            Ok(batches) => batches.iter().for_each(|batch| self.replay_batch(batch)),
+            Ok(batches) => {
+                let told = batches.iter().filter(|batch| batch.base_offset() < below);
+                told.for_each(|batch| self.replay_batch(batch));
+            }
             Err(_) => self.damaged += 1,
         }
     }

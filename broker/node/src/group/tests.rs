@@ -1,5 +1,6 @@
 //! The coordinator against a make-believe `__consumer_offsets`, driven by encoded requests as a client sends them.
 
+mod defects;
 mod failover;
 mod offsets;
 mod random;

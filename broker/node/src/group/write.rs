@@ -16,6 +16,7 @@ use super::describe::DeleteShare;
 use super::state::Group;
 use super::{Asker, GroupCoordinator, OffsetsLog, error_of_append};
 use crate::context::{Context, Severity, TopicPartitionId};
+use crate::defect::Defect;
 
 /// Key and value of one record; no value is a tombstone.
 pub(super) type RecordToWrite = (GroupKey, Option<Bytes>);
@@ -103,7 +104,13 @@ impl GroupCoordinator {
         } else {
             Err(ErrorCode::NotLeaderOrFollower)
         };
+        let early = matches!(write.then, Then::Committed { .. })
+            && ctx.config.highwater_defects.has(Defect::OffsetCommitBeforeIsr);
         match appended {
+            Ok(_) if early => {
+                self.tags.remove(&tag);
+                self.finish(ctx, store.shard, write, Ok(()));
+            }
             Ok(_) => {
                 if let Some(shard) = self.shards.get_mut(&store.shard) {
                     shard.writes.insert(tag, write);

@@ -237,6 +237,7 @@ impl ReplicaManager {
         asked: &Asked,
     ) -> Result<Progress, ErrorCode> {
         let fencing = !self.has(Defect::NoEpochFencing);
+        let past_high_watermark = self.has(Defect::ReadPastHighWatermark);
         let Some(id) = asked.id else {
             return Err(match op.head.api_version >= BY_TOPIC_ID {
                 true => ErrorCode::UnknownTopicId,
@@ -277,7 +278,9 @@ impl ReplicaManager {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         let below = match op.reader {
-            Reader::Consumer { read_committed } => partition.readable_below(read_committed),
+            Reader::Consumer { read_committed } if !past_high_watermark => {
+                partition.readable_below(read_committed)
+            }
             _ => log_end_offset,
         };
         if let Reader::Follower { id: follower, broker_epoch } = op.reader

@@ -184,7 +184,9 @@ impl ReplicaManager {
     fn fetch_partition(&self, ctx: &Context<'_>, partition: &Partition) -> FetchPartition {
         let log = partition.log.as_ref();
         // The pre-KIP-101 follower said nothing of epochs, and so was never told that it diverged.
-        let silent = self.has(Defect::TruncateToHighWatermark);
+        let was_cut = partition.following().is_some_and(|following| following.was_cut);
+        let silent = self.has(Defect::TruncateToHighWatermark)
+            || (was_cut && self.has(Defect::TruncateOnce));
         let last_fetched_epoch = match silent {
             true => -1,
             false => log.and_then(log::Log::latest_epoch).unwrap_or(-1),
@@ -302,7 +304,14 @@ impl ReplicaManager {
         }
         if data.diverging_epoch.epoch >= 0 || data.diverging_epoch.end_offset >= 0 {
             let (epoch, end_offset) = (data.diverging_epoch.epoch, data.diverging_epoch.end_offset);
-            let offset = truncation_offset(partition, epoch, end_offset);
+            // Seeded defect: the leader's end alone, and no second step.
+            let offset = match self.defects.has(Defect::TruncateOnce) {
+                true => end_offset.min(partition.log_end_offset()),
+                false => truncation_offset(partition, epoch, end_offset),
+            };
+            if let Role::Follower(following) = &mut partition.role {
+                following.was_cut = true;
+            }
             self.truncate(ctx, id, offset, "its log parts from the leader's there");
             return;
         }

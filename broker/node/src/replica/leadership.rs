@@ -10,6 +10,7 @@
 
 use smallvec::SmallVec;
 
+use crate::defect::{Defect, Defects};
 use crate::image::PartitionImage;
 
 pub(crate) type ReplicaSet = SmallVec<[i32; 4]>;
@@ -77,6 +78,7 @@ pub(crate) struct Leadership {
     committed_isr: ReplicaSet,
     proposal: Option<Proposal>,
     followers: SmallVec<[Follower; 4]>,
+    defects: Defects,
 }
 
 /// Who may join the ISR now: told by the metadata (unfenced, not shutting down, of that broker epoch).
@@ -93,9 +95,15 @@ impl Leadership {
             committed_isr: SmallVec::new(),
             proposal: None,
             followers: SmallVec::new(),
+            defects: Defects::default(),
         };
         leadership.take_assignment(image, now_ms);
         leadership
+    }
+
+    pub fn with_defects(mut self, defects: Defects) -> Self {
+        self.defects = defects;
+        self
     }
 
     /// Metadata of the same leader epoch: another ISR or another assignment. It closes any proposal.
@@ -152,7 +160,27 @@ impl Leadership {
 
     /// Whether the committed ISR is too small for acks=all.
     pub fn is_under_min_isr(&self, min_insync_replicas: usize) -> bool {
-        self.committed_isr.len() < self.effective_min_isr(min_insync_replicas)
+        let isr = self.shrunk_unasked().unwrap_or(&self.committed_isr);
+        isr.len() < self.effective_min_isr(min_insync_replicas)
+            && !self.defects.has(Defect::MinInsyncUnchecked)
+    }
+
+    /// Seeded defect: the smaller ISR that we only proposed.
+    fn shrunk_unasked(&self) -> Option<&ReplicaSet> {
+        let proposal = self.proposal.as_ref()?;
+        let smaller = proposal.isr.len() < self.committed_isr.len();
+        (smaller && self.defects.has(Defect::ShrinkIsrUnasked)).then_some(&proposal.isr)
+    }
+
+    /// Whether the high watermark waits for that follower because it is, or may be, in the ISR.
+    fn holds_back(&self, id: i32) -> bool {
+        if self.defects.has(Defect::HighWatermarkIgnoresJoining) {
+            return self.committed_isr.contains(&id);
+        }
+        match self.shrunk_unasked() {
+            Some(isr) => isr.contains(&id),
+            None => self.in_maximal_isr(id),
+        }
     }
 
     /// A follower fetched from `offset`, so it has everything below. Answers whether that moved it.
@@ -198,13 +226,18 @@ impl Leadership {
         if self.is_under_min_isr(min_insync_replicas) {
             return None;
         }
+        if self.defects.has(Defect::HighWatermarkByMajority) {
+            return self.majority_has_below(log_end_offset);
+        }
+        let joining_counts = !self.defects.has(Defect::HighWatermarkIgnoresJoining);
         let mut lowest = log_end_offset;
         for follower in &self.followers {
             if follower.log_end_offset >= lowest {
                 continue;
             }
-            let counts = self.in_maximal_isr(follower.id)
-                || (follower.log_end_offset != UNKNOWN_OFFSET
+            let counts = self.holds_back(follower.id)
+                || (joining_counts
+                    && follower.log_end_offset != UNKNOWN_OFFSET
                     && follower.is_caught_up(log_end_offset, now_ms, max_lag_ms)
                     && eligible(follower.id, follower.broker_epoch));
             if counts {
@@ -212,6 +245,15 @@ impl Leadership {
             }
         }
         (lowest != UNKNOWN_OFFSET).then_some(lowest)
+    }
+
+    /// Seeded defect: Raft's rule, where an election asks for no majority.
+    fn majority_has_below(&self, log_end_offset: i64) -> Option<i64> {
+        let mut ends: Vec<i64> = self.followers.iter().map(|one| one.log_end_offset).collect();
+        ends.push(log_end_offset);
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        let end = *ends.get(ends.len() / 2)?;
+        (end != UNKNOWN_OFFSET).then_some(end.min(log_end_offset))
     }
 
     /// Proposes to let the followers in that have everything committed and everything of earlier epochs, and that have
@@ -226,10 +268,13 @@ impl Leadership {
         if self.proposal.is_some() {
             return false;
         }
+        let enough = match self.defects.has(Defect::JoinIsrAtHighWatermark) {
+            true => high_watermark,
+            false => high_watermark.max(self.epoch_start_offset),
+        };
         let joins = |follower: &&Follower| {
             !self.committed_isr.contains(&follower.id)
-                && follower.log_end_offset >= high_watermark
-                && follower.log_end_offset >= self.epoch_start_offset
+                && follower.log_end_offset >= enough
                 && now_ms.saturating_sub(follower.last_fetch_ms) <= max_lag_ms
                 && eligible(follower.id, follower.broker_epoch)
         };

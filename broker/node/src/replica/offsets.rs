@@ -244,7 +244,8 @@ fn answer(
     partition: &mut Partition,
     question: Question,
 ) -> Result<Answer, ErrorCode> {
-    let consumer = question.replica_id == -1;
+    let to_log_end = ctx.config.highwater_defects.has(Defect::LatestIsLogEnd);
+    let consumer = question.replica_id == -1 && !to_log_end;
     let leader_epoch = partition.leader_epoch;
     let below = match consumer {
         true => partition.readable_below(question.read_committed),

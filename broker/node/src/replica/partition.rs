@@ -47,6 +47,14 @@ pub(crate) struct Following {
     pub leader: i32,
     /// The high watermark in the leader's last answer; our own can't pass our end.
     pub leader_high_watermark: i64,
+    /// Our log was cut once in this leader epoch: what seeded defect `truncate-once` asks for.
+    pub was_cut: bool,
+}
+
+impl Following {
+    pub fn new(leader: i32) -> Self {
+        Self { leader, leader_high_watermark: 0, was_cut: false }
+    }
 }
 
 /// An append (or one partition's share of it) that waits for `required`, an exclusive end offset.

@@ -217,9 +217,14 @@ impl ReplicaManager {
                 return Err(reason.into());
             }
         }
-        let appended = appended?;
+        let mut appended = appended?;
+        let at_once = self.has(Defect::AckBeforeIsr)
+            || (appended.duplicate && self.has(Defect::AckDuplicateAtOnce));
+        if appended.duplicate && self.has(Defect::DuplicateAtLogEnd) {
+            appended.base_offset = self.hosted(id)?.log_end_offset();
+        }
         let wait_for = match acks {
-            ACKS_ALL if !self.has(Defect::AckBeforeIsr) => WaitFor::HighWatermark,
+            ACKS_ALL if !at_once => WaitFor::HighWatermark,
             _ => WaitFor::LogEnd,
         };
         Ok((appended, wait_for, id))
@@ -233,15 +238,23 @@ impl ReplicaManager {
         acks_all: bool,
         origin: Origin,
     ) -> Result<Appended, Refused> {
+        let remember_refused = self.has(Defect::SequenceNotedBeforeChecks);
+        let stale_epoch = self.has(Defect::StaleEpochStamp);
         let partition = self.hosted(id)?;
         partition.check_leader(-1, true)?;
         let min_insync_replicas = partition.min_insync_replicas;
-        let leader_epoch = partition.leader_epoch;
+        let mut leader_epoch = partition.leader_epoch;
         let Some((log, leadership)) = partition.leading() else {
             return Err(ErrorCode::NotLeaderOrFollower.into());
         };
         if acks_all && leadership.is_under_min_isr(min_insync_replicas) {
+            if remember_refused && origin == Origin::Client {
+                log.remember_refused(&batches);
+            }
             return Err(ErrorCode::NotEnoughReplicas.into());
+        }
+        if stale_epoch {
+            leader_epoch = log.latest_epoch().unwrap_or(leader_epoch);
         }
         let appended = log.append_as_leader(ctx.now.wall_ms, batches, leader_epoch, origin, ctx.io);
         ctx.claim_io(IoOwner::Partition(id));

@@ -189,10 +189,16 @@ impl ReplicaManager {
             log.forget_producer_state();
         }
         let start = log.next_offset();
-        log.assign_epoch_start(image.leader_epoch, start, ctx.io);
+        if !self.defects.has(Defect::StaleEpochStamp) {
+            log.assign_epoch_start(image.leader_epoch, start, ctx.io);
+        }
+        if self.defects.has(Defect::NewLeaderCommitsItsTail) {
+            log.set_high_watermark(start);
+        }
         ctx.claim_io(IoOwner::Partition(id));
         partition.leader_epoch = image.leader_epoch;
-        partition.role = Role::Leader(Leadership::new(node_id, &image, start, now_ms));
+        let leadership = Leadership::new(node_id, &image, start, now_ms);
+        partition.role = Role::Leader(leadership.with_defects(self.defects.clone()));
         partition.truncating = false;
         // Parked fetches of an older epoch must learn of this one.
         partition.log_end_moved = true;
@@ -234,7 +240,7 @@ impl ReplicaManager {
         self.lose_leadership(ctx, id);
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         partition.leader_epoch = leader_epoch;
-        partition.role = Role::Follower(Following { leader, leader_high_watermark: 0 });
+        partition.role = Role::Follower(Following::new(leader));
         let (end, high_watermark) = (partition.log_end_offset(), partition.high_watermark());
         ctx.say(
             Severity::Info,

@@ -16,7 +16,7 @@ fn fetch_error(world: &mut World) -> ErrorCode {
     ErrorCode::from_code(answer.error_code).expect("a code")
 }
 
-fn fetch_one(world: &mut World) -> i64 {
+pub fn fetch_one(world: &mut World) -> i64 {
     let body = OffsetFetchRequest::default().with_group_id(GroupId(text(GROUP))).with_topics(None);
     let answer: OffsetFetchResponse = world.ask(key::OFFSET_FETCH, 7, &body);
     answer.topics[0].partitions[0].committed_offset

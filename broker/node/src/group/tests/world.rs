@@ -42,7 +42,7 @@ pub struct FakeLog {
 }
 
 impl FakeLog {
-    fn end(&self, id: TopicPartitionId) -> i64 {
+    pub fn end(&self, id: TopicPartitionId) -> i64 {
         let last = self.batches.get(&id).and_then(|batches| batches.last());
         last.map_or(0, |batch| batch.last_offset() + 1)
     }
@@ -110,12 +110,24 @@ impl World {
         world
     }
 
+    /// With seeded defects, by name.
+    pub fn with(defects: &str) -> World {
+        let mut world = World::unled_with(&format!("highwater.defects={defects}\n"));
+        world.lead_all();
+        world
+    }
+
     pub fn unled() -> World {
+        World::unled_with("")
+    }
+
+    fn unled_with(properties: &str) -> World {
         let text = "node.id=1\nprocess.roles=broker,controller\nlog.dirs=data\n\
             controller.quorum.voters=1@localhost:9093\ncontroller.listener.names=CONTROLLER\n\
             listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
             group.initial.rebalance.delay.ms=100\n";
-        let (config, _) = NodeConfig::parse(text).expect("a configuration");
+        let (config, _) =
+            NodeConfig::parse(&format!("{text}{properties}")).expect("a configuration");
         let mut image = MetadataImage::empty();
         let mut changes = Changes::default();
         let topics =

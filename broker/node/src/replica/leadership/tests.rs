@@ -148,3 +148,19 @@ fn all_that_may_join_are_proposed_together_but_not_those_that_are_gone() {
     assert!(leader.propose_expansion(10, 3200, LAG_MS, &anybody));
     assert_eq!(leader.proposal().unwrap().isr.as_slice(), &[1, 3, 4]);
 }
+
+#[test]
+fn defect_high_watermark_ignores_joining() {
+    let committed = |defects: &[Defect]| {
+        let mut set = Defects::default();
+        defects.iter().for_each(|defect| set.insert(*defect));
+        let leader = Leadership::new(1, &image(&[1, 2, 3], &[1, 2], 5, 9), 0, 0);
+        let mut leader = leader.with_defects(set);
+        leader.record_fetch(2, 20, -1, 20, 0);
+        leader.record_fetch(3, 15, -1, 15, 0);
+        assert!(leader.propose_expansion(15, 0, LAG_MS, &anybody));
+        leader.committed_below(20, 2, 0, LAG_MS, &anybody)
+    };
+    assert_eq!(committed(&[]), Some(15), "the controller may elect it already");
+    assert_eq!(committed(&[Defect::HighWatermarkIgnoresJoining]), Some(20));
+}

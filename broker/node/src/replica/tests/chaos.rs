@@ -188,6 +188,7 @@ fn defects_do_not_survive_it() {
         Defect::TruncateToHighWatermark,
         Defect::NoEpochFencing,
         Defect::ForgetProducerState,
+        Defect::HighWatermarkByMajority,
     ] {
         let caught = (0..200).any(|seed| run(seed, &[defect], "", false).is_err());
         assert!(caught, "{} is never seen", defect.name());

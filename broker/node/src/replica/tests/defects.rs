@@ -1,5 +1,9 @@
 //! Each seeded defect shows, in the very scenario that a healthy cluster survives.
 
+mod isr;
+mod producers;
+mod readers;
+
 use wire::batch::Producer;
 
 use super::cluster::{Cluster, batch};
@@ -73,8 +77,12 @@ fn truncate_to_high_watermark_loses_what_was_acknowledged() {
 }
 
 /// A deposed leader's own records stay in its log, and it is elected again.
-fn diverged_then_elected(defects: &[Defect]) -> Vec<String> {
+fn diverged_then_elected(defects: &[Defect], shared: &[&str]) -> Vec<String> {
     let mut cluster = cluster(defects);
+    for value in shared {
+        cluster.produce(1, -1, &[value]);
+        cluster.advance(600);
+    }
     cluster.cut(1, 2);
     cluster.cut(1, 3);
     cluster.deaf.insert(1);
@@ -98,8 +106,45 @@ fn diverged_then_elected(defects: &[Defect]) -> Vec<String> {
 
 #[test]
 fn no_epoch_fencing_keeps_a_deposed_leaders_records() {
-    assert_eq!(diverged_then_elected(&[]), ["a", "b"]);
-    assert_eq!(diverged_then_elected(&[Defect::NoEpochFencing]), ["stray", "b"]);
+    assert_eq!(diverged_then_elected(&[], &[]), ["a", "b"]);
+    assert_eq!(diverged_then_elected(&[Defect::NoEpochFencing], &[]), ["stray", "b"]);
+}
+
+#[test]
+fn stale_epoch_stamp_hides_where_the_logs_part() {
+    assert_eq!(diverged_then_elected(&[], &["x"]), ["x", "a", "b"]);
+    let hidden = diverged_then_elected(&[Defect::StaleEpochStamp], &["x"]);
+    assert_eq!(hidden, ["x", "stray", "b"]);
+}
+
+/// KIP-279: two quick changes of leader, and the follower's last epoch is one that the leader never had.
+fn led_twice_between_two_fetches(defects: &[Defect]) -> Vec<String> {
+    let mut cluster = cluster(defects);
+    cluster.produce(1, -1, &["x"]);
+    cluster.advance(600);
+    for (one, other) in [(1, 2), (1, 3), (2, 3)] {
+        cluster.cut(one, other);
+    }
+    for (leader, values) in [(2, vec!["b", "b2", "b3"]), (3, vec!["c"]), (2, vec!["d"])] {
+        cluster.elect(leader);
+        cluster.settle();
+        values.iter().for_each(|value| {
+            cluster.produce(leader, 1, &[value]);
+        });
+        cluster.settle();
+    }
+    cluster.heal();
+    cluster.advance(1_000);
+    cluster.elect(3);
+    cluster.advance(1_000);
+    cluster.consume(3)
+}
+
+#[test]
+fn truncate_once_keeps_a_record_that_the_leader_never_had() {
+    assert_eq!(led_twice_between_two_fetches(&[]), ["x", "b", "b2", "b3", "d"]);
+    let kept = led_twice_between_two_fetches(&[Defect::TruncateOnce]);
+    assert_eq!(kept, ["x", "c", "b2", "b3", "d"]);
 }
 
 fn retried_after_failover(defects: &[Defect]) -> Vec<String> {

@@ -18,7 +18,13 @@ fn name() -> TopicName {
     TopicName(StrBytes::from_static_str(TOPIC))
 }
 
-fn list(cluster: &mut Cluster, node: i32, timestamp: i64, version: i16) -> (i16, i64, i64, i32) {
+/// Error, offset, timestamp and leader epoch of a ListOffsets.
+pub fn list(
+    cluster: &mut Cluster,
+    node: i32,
+    timestamp: i64,
+    version: i16,
+) -> (i16, i64, i64, i32) {
     let partition =
         ListOffsetsPartition::default().with_current_leader_epoch(-1).with_timestamp(timestamp);
     let topic = ListOffsetsTopic::default().with_name(name()).with_partitions(vec![partition]);
