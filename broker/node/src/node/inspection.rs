@@ -20,9 +20,9 @@ impl Node {
         }
     }
 
-    /// From here on an inspection tells what the step before it acknowledged to producers.
-    pub fn observe_acknowledgements(&mut self) {
-        self.observed = true;
+    /// Whether from here on an inspection tells what the step before it acknowledged to producers.
+    pub fn observe_acknowledgements(&mut self, observed: bool) {
+        self.observed = observed;
     }
 
     /// A step begins: what the one before acknowledged is forgotten.
