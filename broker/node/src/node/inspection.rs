@@ -20,9 +20,9 @@ impl Node {
         }
     }
 
-    /// Whether from here on an inspection tells what the step before it acknowledged to producers.
-    pub fn observe_acknowledgements(&mut self, observed: bool) {
-        self.observed = observed;
+    /// From here on an inspection tells what the step before it acknowledged to producers.
+    pub fn observe_acknowledgements(&mut self) {
+        self.observed = true;
     }
 
     /// A step begins: what the one before acknowledged is forgotten.

@@ -311,7 +311,7 @@ fn an_inspection_shows_what_the_protocol_does_not() {
     world.start_all();
     create_topic(&mut world, 1, 1, 3);
     let leader = leader(&mut world, 1);
-    world.node_mut(leader).observe_acknowledgements(true);
+    world.node_mut(leader).observe_acknowledgements();
     assert_eq!(produce(&mut world, leader, "a"), (0, 0));
     world.run_for(300);
     let [acknowledged] = world.acknowledged[..] else { panic!("{:?}", world.acknowledged) };
