@@ -91,6 +91,32 @@ fn an_unknown_defect_names_the_known_ones() {
 }
 
 #[test]
+fn a_defect_without_a_plan_of_its_own_runs_the_default_one_and_says_so() {
+    let answer = run(&["run", "--defect", "unsynced-vote", "--dry-run"]).code(0);
+    let answer = answer.says(&["note:", "unsynced-vote", "acked-writes-survive"]);
+    assert!(answer.out.contains("unsynced-vote"), "{}", answer.out);
+    let answer = run(&["run", "--defect", "ack-before-isr", "--dry-run"]).code(0);
+    assert_eq!(answer.err, "", "its own plan is what one expects");
+}
+
+#[test]
+fn defects_are_listed_by_the_part_of_the_broker_that_they_are_in() {
+    let text = run(&["list", "defects"]).code(0).out;
+    let at = |line: &str| {
+        let found =
+            text.lines().position(|given| given.trim_end() == line || given.starts_with(line));
+        found.unwrap_or_else(|| panic!("{line} is not in\n{text}"))
+    };
+    assert!(at("raft") < at("  unsynced-vote ") && at("  unsynced-vote ") < at("log"), "{text}");
+    assert!(at("controller") < at("  stale-broker-epoch "), "{text}");
+    assert!(text.contains("(KIP-903)"), "{text}");
+    let rows = run(&["list", "defects", "--json"]).code(0).json();
+    let row =
+        rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == "unsynced-vote"));
+    assert_eq!(row.map(|row| row["subsystem"].clone()), Some("raft".into()));
+}
+
+#[test]
 fn run_and_compare_point_at_each_other() {
     let words = ["acks-and-min-insync", "[matrix]", "highwater compare"];
     refused(run(&["run", "acks-and-min-insync"]), BAD_USAGE, &words);
@@ -111,7 +137,8 @@ fn lists_hold_what_there_is() {
     ];
     for (what, name) in known {
         let text = run(&["list", what]).code(0).out;
-        assert!(text.lines().any(|line| line.split("  ").next() == Some(name)), "{what}:\n{text}");
+        let named = |line: &str| line.trim_start().split("  ").next() == Some(name);
+        assert!(text.lines().any(named), "{what}:\n{text}");
         let rows = run(&["list", what, "--json"]).code(0).json();
         let rows = rows.as_array().expect("an array").clone();
         assert!(rows.iter().any(|row| row["name"] == name), "{what}: {rows:?}");

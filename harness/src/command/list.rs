@@ -3,7 +3,7 @@
 use crate::cli::{ListArgs, ListWhat};
 use crate::store::Store;
 use anyhow::Result;
-use node::defect::Defect;
+use node::defect::{Defect, Subsystem};
 use plan::{Deed, shipped};
 use std::io::Write;
 use std::process::ExitCode;
@@ -30,10 +30,7 @@ pub fn list(args: &ListArgs) -> Result<ExitCode> {
             .map(|(name, _, about)| (name.to_string(), about.to_string()))
             .collect(),
         ListWhat::Checks => checks(),
-        ListWhat::Defects => Defect::all()
-            .iter()
-            .map(|defect| (defect.name().to_string(), defect.doc().to_string()))
-            .collect(),
+        ListWhat::Defects => return defects(args.json, &mut out),
         ListWhat::Targets => vec![(
             "bundled".into(),
             "this program's own broker, as processes on this machine".into(),
@@ -56,6 +53,40 @@ pub fn list(args: &ListArgs) -> Result<ExitCode> {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).min(44);
     for (name, about) in rows {
         writeln!(out, "{name:width$}  {about}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The seeded defects, by the part of the broker that they are in.
+fn defects(json: bool, out: &mut impl Write) -> Result<ExitCode> {
+    if json {
+        let row = |defect: &Defect| {
+            serde_json::json!({
+                "name": defect.name(),
+                "about": defect.doc(),
+                "subsystem": defect.subsystem().name(),
+                "mirrors": defect.mirrors(),
+                "plan": shipped::plan_for_defect(defect.name()).map(|plan| plan.name),
+            })
+        };
+        serde_json::to_writer_pretty(
+            &mut *out,
+            &Defect::all().iter().map(row).collect::<Vec<_>>(),
+        )?;
+        writeln!(out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let width = Defect::all().iter().map(|defect| defect.name().len()).max().unwrap_or(0);
+    for subsystem in Subsystem::ALL {
+        let mut heading = Some(subsystem.name());
+        for defect in Defect::all().iter().filter(|defect| defect.subsystem() == subsystem) {
+            if let Some(heading) = heading.take() {
+                writeln!(out, "{heading}")?;
+            }
+            let mirrors = defect.mirrors().map(|mirrors| format!(" ({mirrors})"));
+            let (name, about) = (defect.name(), defect.doc());
+            writeln!(out, "  {name:width$}  {about}{}", mirrors.unwrap_or_default())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,15 @@ pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
     }
     let name = match (&args.plan, &args.defect) {
         (Some(plan), _) => plan.clone(),
-        (None, Some(defect)) => plan_of_defect(defect)?.to_string(),
+        (None, Some(defect)) => {
+            let plan = plan_of_defect(defect)?;
+            if shipped::plan_for_defect(defect).is_none() && !quiet {
+                eprintln!(
+                    "note: no shipped plan is made to provoke {defect}: this is {plan} with it"
+                );
+            }
+            plan.to_string()
+        }
         (None, None) => shipped::DEFAULT_PLAN.to_string(),
     };
     let found = plans::load(&name, &overrides)?;
@@ -90,14 +98,10 @@ fn known_defect(name: &str) -> Result<()> {
     Err(Refused::usage(format!("there is no defect {name}; there are {}", known.join(", "))).into())
 }
 
+/// The plan that is made to provoke the defect, else the default one: it may be caught there or not.
 fn plan_of_defect(defect: &str) -> Result<&'static str> {
     known_defect(defect)?;
-    match shipped::plan_for_defect(defect) {
-        Some(plan) => Ok(plan.name),
-        None => {
-            Err(Refused::usage(format!("no shipped plan provokes {defect}: name a plan")).into())
-        }
-    }
+    Ok(shipped::plan_for_defect(defect).map_or(shipped::DEFAULT_PLAN, |plan| plan.name))
 }
 
 /// The command that repeats the schedule.
@@ -113,4 +117,23 @@ fn again(args: &RunArgs, name: &str, seed: u64) -> String {
     words.extend(args.time.iter().map(|time| format!("--time {time}")));
     words.push(format!("--seed {seed}"));
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plan_of_defect;
+    use node::defect::Defect;
+    use plan::shipped;
+
+    #[test]
+    fn every_defect_has_a_plan_to_run_with() {
+        for defect in Defect::all() {
+            let name = plan_of_defect(defect.name()).expect("a known defect");
+            let own = shipped::plan(name).expect("it is shipped").defect;
+            assert!(own == Some(defect.name()) || name == shipped::DEFAULT_PLAN, "{name}");
+        }
+        assert_eq!(plan_of_defect("ack-before-isr").expect("known"), "defect-ack-before-isr");
+        assert_eq!(plan_of_defect("unsynced-vote").expect("known"), shipped::DEFAULT_PLAN);
+        assert!(plan_of_defect("rot").is_err());
+    }
 }
