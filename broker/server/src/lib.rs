@@ -13,7 +13,7 @@ mod network;
 mod owner;
 mod say;
 mod startup;
-mod storage;
+pub mod storage;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 //! Promises: operations on one file are done by one thread in the order in which they were submitted, and after one failed, those
 //! that follow fail as poisoned until the file is closed; the metadata log has a thread of its own, so that a vote never
 //! waits behind a partition's sync; each token is answered once. Not promised: any order among different files or paths.
+//! Public is only how one operation is done, so that a simulated disk can be held against it.
 
 mod ops;
 
@@ -15,10 +16,10 @@ use mio::Waker;
 use node::step::{ConnId, Endpoint, IoOp, IoResult, Token};
 use rustc_hash::FxHashMap;
 
-use ops::Worker;
+pub use ops::Worker;
 
 /// What comes back to the owner.
-pub enum Completion {
+pub(crate) enum Completion {
     Io { token: Token, result: IoResult },
     Resolved { conn: ConnId, addresses: std::io::Result<Vec<std::net::SocketAddr>> },
 }
@@ -36,7 +37,7 @@ const FIRST_FILE_THREAD: usize = 2;
 
 const METADATA_DIRECTORY: &str = "__cluster_metadata-0";
 
-pub struct Storage {
+pub(crate) struct Storage {
     threads: Vec<Sender<Vec<Job>>>,
     /// Collected since the last dispatch: one message a thread and turn.
     waiting: Vec<Vec<Job>>,

@@ -5,4 +5,5 @@
 //! run's; beside them stand invariants that only an insider can check.
 //! Absent on purpose: real time, real IO, ambient randomness, threads, async, librdkafka.
 
+pub mod disk;
 pub mod scenario;

@@ -23,6 +23,7 @@ struct OpenFile {
     failed: bool,
 }
 
+/// The open files of one thread below a data directory. Dropped, it closes them.
 pub struct Worker {
     root: PathBuf,
     files: FxHashMap<FileId, OpenFile>,
@@ -33,6 +34,7 @@ impl Worker {
         Worker { root, files: FxHashMap::default() }
     }
 
+    /// Does one operation, now.
     pub fn perform(&mut self, op: IoOp) -> IoResult {
         match op {
             IoOp::Open { file, path, create } => self.open(file, path, create),
@@ -264,7 +266,7 @@ fn told(what: &str, path: &Path, error: &io::Error) -> IoError {
 }
 
 /// The addresses of a host by the system's resolver, which may take its time.
-pub fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map(Iterator::collect)
 }
 
