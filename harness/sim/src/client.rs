@@ -16,6 +16,8 @@ mod group;
 mod metadata;
 pub mod producer;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 pub use admin::{Admin, Command};
 pub use consumer::Consumer;

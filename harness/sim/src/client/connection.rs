@@ -47,10 +47,21 @@ pub(super) enum Lost {
 #[derive(Debug)]
 pub(super) enum Happened<Q> {
     /// The body of an answer, its header read.
-    Answered { peer: Peer, ask: Q, version: i16, body: Bytes },
-    Lost { peer: Peer, ask: Q, why: Lost },
+    Answered {
+        peer: Peer,
+        ask: Q,
+        version: i16,
+        body: Bytes,
+    },
+    Lost {
+        peer: Peer,
+        ask: Q,
+        why: Lost,
+    },
     /// There is no connection to it any more, or there was none to be had.
-    Down { peer: Peer },
+    Down {
+        peer: Peer,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,9 +240,9 @@ impl<Q> Connections<Q> {
     }
 
     fn index_of(&self, conn: ConnId) -> Option<usize> {
-        self.links.iter().position(|link| {
-            link.conn == conn && !matches!(link.state, State::Closed { .. })
-        })
+        self.links
+            .iter()
+            .position(|link| link.conn == conn && !matches!(link.state, State::Closed { .. }))
     }
 
     fn greet(&mut self, now_ns: u64, conn: ConnId, effects: &mut Vec<ClientEffect>) {
@@ -281,22 +292,22 @@ impl<Q> Connections<Q> {
             return Err(bad(&wire::error::name_of(answer.error_code)));
         }
         let versions = answer.api_keys.iter();
-        link.versions = versions.map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        link.versions =
+            versions.map(|api| (api.api_key, api.min_version, api.max_version)).collect();
         link.state = State::Ready;
         link.failures = 0;
         Ok(())
     }
 
-    fn expire(
-        &mut self,
-        now_ns: u64,
-        effects: &mut Vec<ClientEffect>,
-        out: &mut Vec<Happened<Q>>,
-    ) {
+    fn expire(&mut self, now_ns: u64, effects: &mut Vec<ClientEffect>, out: &mut Vec<Happened<Q>>) {
         for index in 0..self.links.len() {
-            let link = &self.links[index];
+            let link = &mut self.links[index];
             let late = match link.state {
-                State::Closed { .. } => false,
+                State::Closed { retry_at_ns } => {
+                    // The wait is over: whoever still wants it says so in this step.
+                    link.wanted &= retry_at_ns > now_ns;
+                    false
+                }
                 State::Dialing { since_ns } => now_ns >= since_ns + SETUP_TIMEOUT_NS,
                 State::Ready => link.pending.iter().any(|pending| now_ns >= pending.due_ns),
             };

@@ -60,13 +60,7 @@ impl LogEnds {
     pub fn new(setup: Setup, target: Target) -> LogEnds {
         let search = || Search { bounds: Bounds::default(), busy: false, next_ns: 0 };
         LogEnds {
-            cluster: Cluster::new(
-                &setup,
-                &target.name,
-                Lane::Data,
-                REFRESH_MS,
-                REQUEST_TIMEOUT_MS,
-            ),
+            cluster: Cluster::new(&setup, &target.name, Lane::Data, REFRESH_MS, REQUEST_TIMEOUT_MS),
             random: setup.random.clone(),
             searches: (0..target.partitions).map(|partition| (partition, search())).collect(),
             found: BTreeMap::new(),

@@ -273,7 +273,12 @@ impl Group {
     }
 
     /// Its place in the group is gone, or another generation began without it: what it had is not its own any more.
-    fn lost_membership(&mut self, forget_id: bool, reading: &mut Reading, effects: &mut Vec<ClientEffect>) {
+    fn lost_membership(
+        &mut self,
+        forget_id: bool,
+        reading: &mut Reading,
+        effects: &mut Vec<ClientEffect>,
+    ) {
         reading.revoke(effects);
         if forget_id {
             self.member_id.clear();

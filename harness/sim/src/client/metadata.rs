@@ -244,9 +244,7 @@ impl<Q> Cluster<Q> {
             self.unconnected = true;
             return;
         };
-        let Some(version) =
-            self.connections.version(peer, key::METADATA, METADATA_VERSION)
-        else {
+        let Some(version) = self.connections.version(peer, key::METADATA, METADATA_VERSION) else {
             self.connections.complain(format!("broker {} serves no Metadata", peer.broker));
             self.due_ns = now_ns + self.refresh_ns;
             return;
@@ -258,7 +256,14 @@ impl<Q> Cluster<Q> {
         self.asked = true;
         let (timeout_ns, ask) = (self.request_timeout_ns, Some(Ask::Metadata));
         self.connections.send(
-            now_ns, peer, key::METADATA, version, &body, timeout_ns, ask, effects,
+            now_ns,
+            peer,
+            key::METADATA,
+            version,
+            &body,
+            timeout_ns,
+            ask,
+            effects,
         );
     }
 

@@ -147,10 +147,7 @@ impl Producer {
             ("compression.codec", self.rules.compression.name().to_owned()),
             ("enable.idempotence", chosen.idempotence.to_string()),
             ("linger.ms", LINGER_MS.to_string()),
-            (
-                "max.in.flight.requests.per.connection",
-                chosen.in_flight_requests_max.to_string(),
-            ),
+            ("max.in.flight.requests.per.connection", chosen.in_flight_requests_max.to_string()),
             ("message.timeout.ms", chosen.delivery_timeout_ms.to_string()),
             ("metadata.max.age.ms", chosen.metadata_refresh_ms.to_string()),
             ("request.timeout.ms", chosen.request_timeout_ms.to_string()),

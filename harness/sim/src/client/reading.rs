@@ -42,7 +42,10 @@ const BACKOFF_MS: u64 = 50;
 pub(super) enum Ask {
     Fetch(Vec<Asked>),
     /// ListOffsets for the start or the end of a log.
-    Offset { asked: Asked, latest: bool },
+    Offset {
+        asked: Asked,
+        latest: bool,
+    },
     Epoch(Asked),
     Group(group::Ask),
 }

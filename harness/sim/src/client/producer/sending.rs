@@ -92,12 +92,7 @@ impl Producer {
         }
     }
 
-    fn takes_another(
-        &mut self,
-        now_ns: u64,
-        peer: Peer,
-        effects: &mut Vec<ClientEffect>,
-    ) -> bool {
+    fn takes_another(&mut self, now_ns: u64, peer: Peer, effects: &mut Vec<ClientEffect>) -> bool {
         let highest = self.highest_version();
         let connections = &mut self.cluster.connections;
         connections.open(now_ns, peer, effects)
@@ -207,8 +202,7 @@ impl Producer {
             self.retry_identity(now_ns);
             return;
         }
-        self.identity =
-            Some(Identity { id: answer.producer_id.0, epoch: answer.producer_epoch });
+        self.identity = Some(Identity { id: answer.producer_id.0, epoch: answer.producer_epoch });
     }
 
     fn retry_identity(&mut self, now_ns: u64) {

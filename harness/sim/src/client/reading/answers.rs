@@ -64,13 +64,12 @@ impl Reading {
                             self.on_offset(now_ns, *asked, *latest, told, cluster, effects);
                         })
                     }
-                    Ask::Epoch(asked) => {
-                        read::<OffsetForLeaderEpochResponse>(peer, version, body).map(|answer| {
+                    Ask::Epoch(asked) => read::<OffsetForLeaderEpochResponse>(peer, version, body)
+                        .map(|answer| {
                             let told = answer.topics.iter().flat_map(|topic| &topic.partitions);
                             let told = told.into_iter().next();
                             self.on_epoch(now_ns, *asked, told, cluster, effects);
-                        })
-                    }
+                        }),
                     Ask::Group(_) => unreachable!("the group takes its own answers"),
                 };
                 if let Err(complaint) = taken {

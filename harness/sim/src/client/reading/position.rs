@@ -8,7 +8,9 @@ pub(super) enum Stage {
     /// Somebody else leads now: does its log have what was read?
     Validate,
     /// The position is not in the log: what are its bounds?
-    Bounds { start: Option<i64> },
+    Bounds {
+        start: Option<i64>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
