@@ -88,6 +88,12 @@ impl Network {
         })
     }
 
+    /// Where a listener is really bound: with port 0 the kernel chose.
+    pub fn local_address(&self, kind: Listener) -> Option<SocketAddr> {
+        let (_, _, listener) = self.listeners.iter().find(|(listens, _, _)| *listens == kind)?;
+        listener.local_addr().ok()
+    }
+
     /// Waits for the network, at most so long.
     pub fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;

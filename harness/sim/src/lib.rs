@@ -6,4 +6,5 @@
 //! Absent on purpose: real time, real IO, ambient randomness, threads, async, librdkafka.
 
 pub mod disk;
+pub mod network;
 pub mod scenario;
