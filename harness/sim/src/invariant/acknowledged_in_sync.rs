@@ -44,9 +44,10 @@ impl Invariant for AcknowledgedInSync {
         match state.maximal_isr().or(by_metadata).with(*node).iter().find(lacking) {
             None => Ok(()),
             Some(member) => Err(format!(
-                "{what} (to {end_offset}); n{member} has only what is below {}. The ISR is {isr}, proposed {}, by the metadata {by_metadata}",
+                "{what} (to {end_offset}); n{member} has only what is below {}. The ISR is {isr}, proposed {}, by the metadata {by_metadata}; the leader's high watermark is {}",
                 glimpse.has_had(member, id),
-                state.proposed_isr
+                state.proposed_isr,
+                state.high_watermark
             )),
         }
     }

@@ -27,7 +27,10 @@ impl Invariant for FencedOut {
                 Some(before) => (before.leader, before.isr.as_slice()),
                 None => (NO_LEADER, &[][..]),
             };
-            let is_fenced = |id: i32| !glimpse.replay.image.is_unfenced(id);
+            // Several brokers may be fenced in one batch, and lead for some records of it; what counts is its end. And a
+            // broker may be unfenced after the records that let it in.
+            let image = &glimpse.replay.image;
+            let is_fenced = |id: i32| change.fenced.contains(&id) && !image.is_unfenced(id);
             let elected = after.leader != NO_LEADER && after.leader != old_leader;
             if elected && is_fenced(after.leader) {
                 return Err(format!("{name}: broker {} was elected while fenced", after.leader));
@@ -47,6 +50,7 @@ impl Invariant for FencedOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invariant::replay::{Change, MetadataBatch};
     use crate::invariant::stage::*;
 
     #[test]
@@ -62,5 +66,19 @@ mod tests {
         let mut shrunk = image;
         shrunk.isr = vec![1, 2];
         assert!(stage.change(Some(shrunk), |after| after.isr = vec![1, 2, 3]).is_err());
+    }
+
+    #[test]
+    fn who_is_fenced_later_in_the_batch_was_not_when_it_was_elected() {
+        let mut stage = Stage::of(FencedOut);
+        stage.broker(2, true);
+        let (before, mut after) = (partition_image(), partition_image());
+        after.leader = 2;
+        for (fenced, fine) in [(vec![], true), (vec![2], false)] {
+            let (before, after) = (Some(before.clone()), after.clone());
+            let change = Change { id: LOG, topic: "orders".to_owned(), before, after, fenced };
+            let batch = MetadataBatch { changes: vec![change], ..MetadataBatch::default() };
+            assert_eq!(stage.tell(&Event::Metadata { batch: &batch }).is_ok(), fine);
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Change {
     /// `None`: it is new.
     pub before: Option<PartitionImage>,
     pub after: PartitionImage,
+    /// Members of the ISR, the leader among them, that were fenced when the record came.
+    pub fenced: Vec<i32>,
 }
 
 /// What one batch did.
@@ -105,7 +107,9 @@ impl Replay {
         if let (Some((topic_id, index)), Some(after)) = (touched, partition(&self.image)) {
             let id = LogId { topic_id, partition: index };
             let topic = self.image.topic_name(topic_id).unwrap_or_default().to_owned();
-            out.changes.push(Change { id, topic, before, after });
+            let is_fenced = |id: &i32| !self.image.is_unfenced(*id);
+            let fenced = after.isr.iter().copied().filter(is_fenced).collect();
+            out.changes.push(Change { id, topic, before, after, fenced });
         }
         Ok(())
     }

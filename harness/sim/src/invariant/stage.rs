@@ -157,7 +157,10 @@ impl Stage {
             after.partition_epoch += 1;
         }
         change(&mut after);
-        let change = Change { id: LOG, topic: "orders".to_owned(), before, after };
+        let image = &self.invariants.glimpse.replay.image;
+        let is_fenced = |id: &i32| !image.is_unfenced(*id);
+        let fenced = after.isr.iter().copied().filter(is_fenced).collect();
+        let change = Change { id: LOG, topic: "orders".to_owned(), before, after, fenced };
         let batch = MetadataBatch { changes: vec![change], ..MetadataBatch::default() };
         self.tell(&Event::Metadata { batch: &batch })
     }
