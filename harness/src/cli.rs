@@ -38,6 +38,8 @@ pub enum Command {
     Report(ReportArgs),
     /// The same load under several settings and recipes, side by side in one page
     Compare(CompareArgs),
+    /// The bundled broker's own code under thousands of seeded disasters, in simulated time
+    Sim(SimArgs),
     /// A bundled cluster to poke at
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -109,6 +111,57 @@ pub struct CompareArgs {
     pub progress: ProgressMode,
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SimArgs {
+    /// The schedule of this seed alone
+    #[arg(long, conflicts_with = "seeds")]
+    pub seed: Option<u64>,
+    /// The schedules of these seeds, the last one left out: 0..1000
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    pub seeds: Option<Seeds>,
+    /// Stop after this time: 90s, 10m, 8h
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<std::time::Duration>,
+    /// Schedules side by side; one for each core where not given
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// A planted defect of the broker; stops at the first schedule that finds it (`highwater list defects`)
+    #[arg(long, value_name = "NAME")]
+    pub defect: Option<String>,
+    /// Run one schedule from its file and tell what happened
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "defect", "duration"])]
+    pub replay: Option<PathBuf>,
+    /// Print how often each state was reached
+    #[arg(long)]
+    pub states: bool,
+    /// Leave failures as they are, in place of shrinking the first of each kind
+    #[arg(long)]
+    pub no_shrink: bool,
+    /// The result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Seeds from one number to before another.
+#[derive(Clone, Debug)]
+pub struct Seeds(pub std::ops::Range<u64>);
+
+fn seeds(text: &str) -> Result<Seeds, String> {
+    let read = |number: &str| number.trim().parse::<u64>().ok();
+    let range = text.split_once("..").and_then(|(from, to)| Some(read(from)?..read(to)?));
+    match range {
+        Some(range) if !range.is_empty() => Ok(Seeds(range)),
+        _ => Err("expected two numbers and the first one smaller, as in 0..1000".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let millis: plan::units::Millis = text.parse()?;
+    Ok(std::time::Duration::from_millis(millis.0))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ mod list;
 mod plans;
 mod report;
 mod run;
+mod sim;
 
 use crate::cli::{Cli, Command, ProgressMode, RunArgs, StoreArgs};
 use anyhow::Result;
@@ -24,6 +25,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
         Command::Check(args) => check::check(&args),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(args, quiet),
+        Command::Sim(args) => sim::sim(&args, quiet),
         Command::Cluster(command) => cluster::cluster(command),
         Command::Broker(args) => broker::broker(&args),
         Command::List(args) => list::list(&args),

@@ -1,4 +1,3 @@
 //! Clusters to break. Each kind starts and stops nodes; faults reach them through `inject`.
 
 pub mod bundled;
-pub mod profile;

@@ -14,6 +14,7 @@ pub mod nemesis;
 pub mod parse;
 pub mod plan;
 pub mod problem;
+mod profile;
 pub mod random;
 mod raw;
 pub mod recipe;

@@ -3,6 +3,7 @@
 //! Promises: a [`Plan`] came through [`crate::load`], so what its checks refuse does not occur in it; printed as
 //! TOML ([`Plan::to_toml`]) and loaded again it is the same plan, its matrix aside.
 
+pub use crate::profile::Profile;
 use crate::recipe::Step;
 use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
@@ -72,42 +73,6 @@ impl Serialize for Controllers {
         match self {
             Controllers::Combined => to.serialize_str("combined"),
             Controllers::Dedicated(count) => to.serialize_u32(*count),
-        }
-    }
-}
-
-/// The timeouts of the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// Sessions, quorum timeouts and replica lag at a second or so.
-    Fast,
-    /// What Apache Kafka ships with.
-    KafkaDefaults,
-}
-
-impl Profile {
-    /// As it is spelt in plans.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Profile::Fast => "fast",
-            Profile::KafkaDefaults => "kafka-defaults",
-        }
-    }
-
-    /// `broker.session.timeout.ms` under this profile.
-    pub fn session_timeout_ms(self) -> u64 {
-        match self {
-            Profile::Fast => 1_000,
-            Profile::KafkaDefaults => 9_000,
-        }
-    }
-
-    /// `replica.lag.time.max.ms` under this profile.
-    pub fn replica_lag_time_max_ms(self) -> u64 {
-        match self {
-            Profile::Fast => 1_500,
-            Profile::KafkaDefaults => 30_000,
         }
     }
 }

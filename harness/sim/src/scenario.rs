@@ -37,12 +37,15 @@ pub struct Scenario {
 }
 
 /// Simulated milliseconds. Disasters begin when the topics exist and every client has made progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Phases {
     pub disasters_ms: u64,
     /// How long the healed cluster has to become whole again: the liveness bound.
     pub liveness_ms: u64,
+    /// Nodes that stay down at first: the others, a quorum, have to be of use without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,43 +185,127 @@ pub enum FailingOp {
 #[serde(tag = "fault", rename_all = "kebab-case")]
 pub enum What {
     /// SIGKILL; started again on its own disk after `for_ms`. The page cache stays.
-    Kill { whom: Whom },
+    Kill {
+        whom: Whom,
+    },
     /// The machine loses power: what was not synced is at the mercy of chance. Peers see silence, not a reset.
-    PowerLoss { whom: Whom },
+    PowerLoss {
+        whom: Whom,
+    },
     /// Power loss of all these nodes in one instant.
-    PowerLossOfAll { nodes: Vec<u16> },
+    PowerLossOfAll {
+        nodes: Vec<u16>,
+    },
     /// SIGTERM: controlled shutdown, then started again.
-    Shutdown { whom: Whom },
+    Shutdown {
+        whom: Whom,
+    },
     /// SIGSTOP; SIGCONT after `for_ms`.
-    Stall { whom: Whom },
+    Stall {
+        whom: Whom,
+    },
     /// SIGKILL and an empty disk.
-    Wipe { whom: Whom },
+    Wipe {
+        whom: Whom,
+    },
     /// SIGKILL, and the disk as it was `age_ms` ago (as far back as snapshots go).
-    OldSnapshot { whom: Whom, age_ms: u64 },
+    OldSnapshot {
+        whom: Whom,
+        age_ms: u64,
+    },
     /// Nothing goes from one to the other (and back, unless `one_way`). Dials time out.
-    Cut { from: Whom, to: Whom, one_way: bool },
+    Cut {
+        from: Whom,
+        to: Whom,
+        one_way: bool,
+    },
     /// Nothing goes to or from it, clients included.
-    Isolate { whom: Whom },
+    Isolate {
+        whom: Whom,
+    },
     /// Every node and client is in one of two halves; `left` names one side's nodes.
-    Partition { left: Vec<u16> },
+    Partition {
+        left: Vec<u16>,
+    },
     /// All its connections are reset now; what is under way is lost at a random place.
-    Reset { whom: Whom },
+    Reset {
+        whom: Whom,
+    },
     /// Its connections stay open at the peers, but it has forgotten them (half-open).
-    ForgetConnections { whom: Whom },
+    ForgetConnections {
+        whom: Whom,
+    },
     /// Everything to and from it is this much slower.
-    SlowNetwork { whom: Whom, delay_us_mean: u64 },
-    SlowDisk { whom: Whom, factor: u32 },
+    SlowNetwork {
+        whom: Whom,
+        delay_us_mean: u64,
+    },
+    SlowDisk {
+        whom: Whom,
+        factor: u32,
+    },
     /// The next operation of the kind fails with EIO.
-    DiskError { whom: Whom, op: FailingOp },
-    DiskFull { whom: Whom },
+    DiskError {
+        whom: Whom,
+        op: FailingOp,
+    },
+    DiskFull {
+        whom: Whom,
+    },
     /// Bits flip in a file of a closed-over past: below the log end, once; the page is clean, nobody is told.
-    BitRot { whom: Whom },
+    BitRot {
+        whom: Whom,
+    },
     /// The wall clock jumps by this much (back, below zero).
-    ClockJump { whom: Whom, by_ms: i64 },
+    ClockJump {
+        whom: Whom,
+        by_ms: i64,
+    },
     /// A client's process dies and another session begins: an index into producers, then consumers.
-    RestartClient { client: usize },
+    RestartClient {
+        client: usize,
+    },
     /// An administrator's doings, through the protocol.
     ElectPreferred,
-    AlterTopic { topic: usize, key: String, value: String },
-    CreatePartitions { topic: usize, count: u32 },
+    AlterTopic {
+        topic: usize,
+        key: String,
+        value: String,
+    },
+    CreatePartitions {
+        topic: usize,
+        count: u32,
+    },
+}
+
+impl Scenario {
+    /// What is wrong with a scenario that a person wrote, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if self.schema != SCHEMA {
+            return Err(format!("schema is {}, this build reads {SCHEMA}", self.schema));
+        }
+        if self.cluster.brokers == 0 || self.topics.is_empty() || self.producers.is_empty() {
+            return Err("a schedule needs a broker, a topic and a producer at least".to_owned());
+        }
+        let topics =
+            self.producers.iter().map(|p| p.topic).chain(self.consumers.iter().map(|c| c.topic));
+        if let Some(topic) = topics.into_iter().find(|topic| *topic >= self.topics.len()) {
+            return Err(format!("a client names topic {topic}; there are {}", self.topics.len()));
+        }
+        crate::properties::check(self)
+    }
+
+    /// Every node's id: brokers first, then controllers on nodes of their own.
+    pub fn node_ids(&self) -> impl Iterator<Item = u16> + use<> {
+        1..=self.cluster.brokers + self.cluster.dedicated_controllers
+    }
+
+    /// The quorum's voters.
+    pub fn voter_ids(&self) -> impl Iterator<Item = u16> + use<> {
+        let brokers = self.cluster.brokers;
+        match self.cluster.dedicated_controllers {
+            0 => 1..=self.cluster.combined_controllers.clamp(1, brokers),
+            dedicated => brokers + 1..=brokers + dedicated,
+        }
+    }
 }

@@ -5,7 +5,6 @@
 //! anything else happens to it, and is ended by [`Bundled::stop_all`] whatever became of it. Nodes are in process
 //! groups of their own, so that a Ctrl-C at the terminal is the harness's to handle.
 
-use super::profile;
 use anyhow::{Context, Result, bail};
 use inject::{Nodes, Process, UndoLog};
 use plan::target::{Member, Topology};
@@ -241,7 +240,7 @@ impl Bundled {
         set("offsets.topic.num.partitions", "5".to_string());
         set("default.replication.factor", replicas.to_string());
         if self.layout.fast {
-            for (name, value) in profile::FAST {
+            for (name, value) in plan::Profile::Fast.properties() {
                 set(name, (*value).to_string());
             }
         }

@@ -54,6 +54,23 @@ fn acks_zero_is_never_answered_and_a_failure_closes_the_connection() {
     assert!(cluster.is_answered(refused) && cluster.produced(refused).is_none());
 }
 
+/// Found by the simulation: the acks=0 request's waiter had the number that the next request was given.
+#[test]
+fn acks_zero_leaves_nothing_behind_that_acknowledges_the_next() {
+    let mut cluster = Cluster::new(&[1, 2, 3]);
+    cluster.create_topic(&[1, 2, 3], 2);
+    cluster.cut(1, 3);
+    cluster.node(1).hold_io = true;
+    cluster.produce(1, 0, &["a"]);
+    let sent = cluster.produce(1, -1, &["b"]);
+    cluster.node(1).hold_io = false;
+    cluster.settle();
+    assert_eq!(cluster.acked(sent), None, "3 has neither of them");
+    cluster.heal();
+    cluster.advance(300);
+    assert_eq!(cluster.acked(sent), Some((OK, 1)));
+}
+
 #[test]
 fn too_small_an_isr_refuses_before_the_append() {
     let mut cluster = Cluster::new(&[1, 2, 3]);

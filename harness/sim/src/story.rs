@@ -1,0 +1,62 @@
+//! What happened, as a person would tell it: one line for each event that matters, in order.
+//!
+//! Promises: faults, processes that start and end, changes of leaders and ISRs, warnings of nodes, findings and the
+//! failure; nothing else, and nothing twice. Times are simulated milliseconds since the world began. Not here: why.
+
+use crate::run::Outcome;
+use model::cluster::Observation;
+use std::fmt::Write;
+
+/// The story of an outcome that was run with `story`.
+pub fn tell(outcome: &Outcome) -> String {
+    let mut told: Vec<(u64, String)> = Vec::new();
+    for line in &outcome.lines {
+        let who = if line.host == 0 { String::new() } else { format!("n{}: ", line.host) };
+        told.push((line.at_ns / 1_000_000, format!("{who}{}", line.text)));
+    }
+    told.extend(outcome.observations.iter().filter_map(|seen| Some((at_ms(seen)?, words(seen)?))));
+    for check in &outcome.checks {
+        for finding in &check.findings {
+            let when = finding.evidence.iter().map(|evidence| evidence.at_ms).max();
+            let at_ms = when.or(finding.last_ack_ms).unwrap_or(0);
+            told.push((at_ms, format!("{}: {}", check.name, finding.because)));
+        }
+    }
+    told.sort_by_key(|(at_ms, _)| *at_ms);
+    told.dedup();
+    let mut text = String::new();
+    for (at_ms, line) in told {
+        let _ = writeln!(text, "{at_ms:>7} ms  {line}");
+    }
+    if let Some(failure) = &outcome.failure {
+        let at_ms = failure.at_ns / 1_000_000;
+        let _ = writeln!(text, "{at_ms:>7} ms  FAILED {}: {}", failure.check, failure.message);
+    }
+    text
+}
+
+fn at_ms(seen: &Observation) -> Option<u64> {
+    match seen {
+        Observation::Partition(state) => Some(state.at_ms),
+        Observation::Quorum { at_ms, .. } => Some(*at_ms),
+        _ => None,
+    }
+}
+
+fn words(seen: &Observation) -> Option<String> {
+    match seen {
+        Observation::Partition(state) => {
+            let leader = match state.leader {
+                leader if leader < 0 => "has no leader".to_owned(),
+                leader => format!("is led by n{leader} in epoch {}", state.leader_epoch),
+            };
+            let elr =
+                if state.elr.is_empty() { String::new() } else { format!(", ELR {:?}", state.elr) };
+            Some(format!("{}-{} {leader}, ISR {:?}{elr}", state.topic, state.partition, state.isr))
+        }
+        Observation::Quorum { leader: Some(leader), epoch, .. } => {
+            Some(format!("n{leader} is the active controller in epoch {epoch}"))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,63 @@
+//! Shows the world to the invariants.
+//!
+//! Promises: every life of a process, every storage operation and every step is told, in order. No rule of its own.
+
+use crate::disk::Disk;
+use crate::invariant::{Files, Invariants, Loss, Violation};
+use crate::machine::Machine;
+use log::io::{IoResult, Token};
+use node::step::Effect;
+use std::borrow::Cow;
+
+#[derive(Default)]
+pub struct Watch {
+    invariants: Invariants,
+}
+
+struct PageCache<'a>(&'a Disk);
+
+impl Files for PageCache<'_> {
+    fn content(&self, path: &str) -> Option<Cow<'_, [u8]>> {
+        self.0.content(path).map(|bytes| Cow::Owned(bytes.into()))
+    }
+}
+
+impl Watch {
+    pub fn started(&mut self, id: u16) {
+        self.invariants.started(id);
+    }
+
+    pub fn ended(&mut self, id: u16) {
+        self.invariants.ended(id);
+    }
+
+    pub fn lost(&mut self, now_ns: u64, id: u16, loss: Loss) -> Result<(), Violation> {
+        self.invariants.lost(now_ns, id, loss)
+    }
+
+    pub fn completed(
+        &mut self,
+        now_ns: u64,
+        id: u16,
+        token: Token,
+        result: &IoResult,
+    ) -> Result<(), Violation> {
+        self.invariants.completed(now_ns, id, token, result)
+    }
+
+    /// The machine's node was just stepped.
+    pub fn stepped(
+        &mut self,
+        now_ns: u64,
+        machine: &Machine,
+        effects: &[Effect],
+    ) -> Result<(), Violation> {
+        let Some(node) = machine.node() else { return Ok(()) };
+        // It has given up in this step: what it holds in memory is nothing that anybody will ever see.
+        if effects.iter().any(|effect| matches!(effect, Effect::Exit { .. })) {
+            return Ok(());
+        }
+        let files = PageCache(&machine.disk);
+        self.invariants.stepped(now_ns, machine.id, &node.inspect(), effects, &files)
+    }
+}
