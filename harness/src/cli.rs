@@ -115,6 +115,8 @@ pub struct CompareArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct SimArgs {
+    /// A plan: its cluster, load and faults in simulated time. Without one, each seed draws a schedule of its own
+    pub plan: Option<String>,
     /// The schedule of this seed alone
     #[arg(long, conflicts_with = "seeds")]
     pub seed: Option<u64>,
@@ -131,8 +133,11 @@ pub struct SimArgs {
     #[arg(long, value_name = "NAME")]
     pub defect: Option<String>,
     /// Run one schedule from its file and tell what happened
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "defect", "duration"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "seed", "seeds", "defect", "duration"])]
     pub replay: Option<PathBuf>,
+    /// Overrides one key of the plan: time.run=20s
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "plan")]
+    pub set: Vec<String>,
     /// Print how often each state was reached
     #[arg(long)]
     pub states: bool,

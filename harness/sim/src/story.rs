@@ -1,7 +1,7 @@
 //! What happened, as a person would tell it: one line for each event that matters, in order.
 //!
-//! Promises: faults, processes that start and end, changes of leaders and ISRs, warnings of nodes, findings and the
-//! failure; nothing else, and nothing twice. Times are simulated milliseconds since the world began. Not here: why.
+//! Promises: faults, processes that start and end, changes of leaders and ISRs, what nodes say, findings and the failure;
+//! nothing else, and nothing twice. Times are simulated milliseconds since the world began. Not here: why.
 
 use crate::run::Outcome;
 use model::cluster::Observation;
@@ -15,7 +15,9 @@ pub fn tell(outcome: &Outcome) -> String {
         told.push((line.at_ns / 1_000_000, format!("{who}{}", line.text)));
     }
     told.extend(outcome.observations.iter().filter_map(|seen| Some((at_ms(seen)?, words(seen)?))));
-    for check in &outcome.checks {
+    // Without the final reads nobody knows what is missing.
+    let checks = outcome.judgement.iter().flat_map(|_| &outcome.checks);
+    for check in checks {
         for finding in &check.findings {
             let when = finding.evidence.iter().map(|evidence| evidence.at_ms).max();
             let at_ms = when.or(finding.last_ack_ms).unwrap_or(0);

@@ -90,7 +90,7 @@ fn commented(schedule: &Schedule) -> String {
     schedule.to_string().lines().map(|line| format!("# {line}\n")).collect()
 }
 
-fn known_defect(name: &str) -> Result<()> {
+pub(super) fn known_defect(name: &str) -> Result<()> {
     if Defect::all().iter().any(|defect| defect.name() == name) {
         return Ok(());
     }

@@ -6,8 +6,9 @@ use crate::cli::SimArgs;
 use crate::exit::{Exit, Refused};
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result};
+use plan::Plan;
 use serde::Serialize;
-use sim::run::{Outcome, run};
+use sim::run::{Outcome, run, run_plan};
 use sim::scenario::Scenario;
 use sim::tally::{Failed, Tally};
 use std::collections::BTreeMap;
@@ -39,30 +40,72 @@ struct Summary<'a> {
     states: &'a BTreeMap<&'static str, u64>,
     unreached: Vec<&'static str>,
     trace_hash: String,
-    /// Schedules of the first failures, shrunk; they replay with `--replay`.
-    kept: Vec<PathBuf>,
+    /// The first failure of each check.
+    kept: Vec<Kept>,
+}
+
+/// A failure that was written down.
+#[derive(Serialize)]
+struct Kept {
+    seed: u64,
+    check: String,
+    story: PathBuf,
+    /// The command that repeats it, byte for byte.
+    replay: String,
 }
 
 pub fn sim(args: &SimArgs, quiet: bool) -> Result<ExitCode> {
-    if let Some(defect) = &args.defect
-        && node::defect::Defect::from_name(defect).is_none()
-    {
-        return Err(Refused::usage(format!(
-            "there is no defect {defect}; `highwater list defects` shows them"
-        ))
-        .into());
-    }
+    args.defect.iter().try_for_each(|defect| super::run::known_defect(defect))?;
+    let subject = subject(args)?;
     // Failures of schedules are caught and told with their seeds; the hook's own words would only be noise.
     std::panic::set_hook(Box::new(|_| {}));
     if let Some(file) = &args.replay {
         return replay(file, args);
     }
-    campaign(args, quiet)
+    campaign(&subject, args, quiet)
 }
 
-fn campaign(args: &SimArgs, quiet: bool) -> Result<ExitCode> {
+/// What a seed is drawn for.
+enum Subject {
+    /// A schedule of its own.
+    Swarm { defects: Vec<String> },
+    /// A plan's schedule of faults.
+    Plan { plan: Box<Plan>, name: String },
+}
+
+impl Subject {
+    fn run(&self, seed: u64, story: bool) -> Outcome {
+        match self {
+            Subject::Swarm { defects } => run(&sim::swarm::draw(seed, defects), story),
+            Subject::Plan { plan, .. } => run_plan(plan, seed, story),
+        }
+    }
+
+    fn defects(&self) -> &[String] {
+        match self {
+            Subject::Swarm { defects } => defects,
+            Subject::Plan { plan, .. } => &plan.target.defects,
+        }
+    }
+}
+
+fn subject(args: &SimArgs) -> Result<Subject> {
+    let Some(name) = &args.plan else {
+        return Ok(Subject::Swarm { defects: args.defect.iter().cloned().collect() });
+    };
+    let mut plan = super::plans::load(name, &super::plans::overrides(&args.set)?)?.loaded.plan;
+    if !plan.matrix.is_empty() {
+        return Err(Refused::usage(format!(
+            "{name} has a [matrix]: it is for `highwater compare {name}`"
+        ))
+        .into());
+    }
+    plan.target.defects.extend(args.defect.iter().cloned());
+    Ok(Subject::Plan { plan: Box::new(plan), name: name.clone() })
+}
+
+fn campaign(subject: &Subject, args: &SimArgs, quiet: bool) -> Result<ExitCode> {
     let interrupt = Interrupt::install()?;
-    let defects: Vec<String> = args.defect.iter().cloned().collect();
     let seeds = seeds(args);
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let began = Instant::now();
@@ -80,7 +123,7 @@ fn campaign(args: &SimArgs, quiet: bool) -> Result<ExitCode> {
                     if seed >= seeds.end {
                         break;
                     }
-                    let outcome = run(&sim::swarm::draw(seed, &defects), false);
+                    let outcome = subject.run(seed, false);
                     let failed = outcome.failure.is_some();
                     state.tally.lock().expect("a tally").add(seed, &outcome);
                     let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
@@ -97,8 +140,8 @@ fn campaign(args: &SimArgs, quiet: bool) -> Result<ExitCode> {
     });
     let wall = began.elapsed();
     let tally = state.tally.into_inner().expect("a tally");
-    let kept = if args.no_shrink { Vec::new() } else { keep(&tally, &defects, args, quiet)? };
-    print(&tally, &defects, wall, kept, args)?;
+    let kept = if args.no_shrink { Vec::new() } else { keep(&tally, subject, args, quiet)? };
+    print(&tally, subject.defects(), wall, kept, args)?;
     if interrupt.is_set() {
         return Ok(interrupt.exit().into());
     }
@@ -147,46 +190,59 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Shrinks the first failure of each check and writes it down.
-fn keep(tally: &Tally, defects: &[String], args: &SimArgs, quiet: bool) -> Result<Vec<PathBuf>> {
+/// Shrinks the first failure of each check, writes it and its story down, and says how it is replayed.
+fn keep(tally: &Tally, subject: &Subject, args: &SimArgs, quiet: bool) -> Result<Vec<Kept>> {
     let mut firsts: BTreeMap<&str, &Failed> = BTreeMap::new();
     for failed in tally.failed.values() {
         firsts.entry(&failed.check).or_insert(failed);
     }
-    let mut kept = Vec::new();
-    for failed in firsts.values() {
-        let scenario = sim::swarm::draw(failed.seed, defects);
-        let Some(failure) = run(&scenario, false).failure else {
-            return Err(anyhow::anyhow!(
-                "seed {} failed once and not again: the simulation is not deterministic, which is a bug in highwater",
-                failed.seed
-            ));
-        };
-        if !quiet {
-            eprintln!("seed {} failed {}: shrinking", failed.seed, failed.check);
+    firsts.values().map(|failed| keep_one(failed, subject, args, quiet)).collect()
+}
+
+fn keep_one(failed: &Failed, subject: &Subject, args: &SimArgs, quiet: bool) -> Result<Kept> {
+    let Failed { seed, check, .. } = failed;
+    let Some(failure) = subject.run(*seed, false).failure else {
+        anyhow::bail!(
+            "seed {seed} failed once and not again: the simulation is not deterministic, which is a bug in highwater"
+        );
+    };
+    let dir = args.store.out.join("sim").join(format!("{seed}-{check}"));
+    std::fs::create_dir_all(&dir)
+        .with_context(|| format!("cannot make {}: is the disk full?", dir.display()))?;
+    let write = |name: &str, text: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, text)
+            .with_context(|| format!("cannot write {}: is the disk full?", path.display()))
+    };
+    let (outcome, replay) = match subject {
+        // A plan's schedule is the nemesis' own; the plan and the seed are what repeats it.
+        Subject::Plan { name, .. } => {
+            let defect = args.defect.iter().map(|defect| format!(" --defect {defect}"));
+            let set = args.set.iter().map(|set| format!(" --set {set}"));
+            let more: String = defect.chain(set).collect();
+            (subject.run(*seed, true), format!("highwater sim {name} --seed {seed}{more}"))
         }
-        let shrunk = sim::shrink::shrink(&scenario, &failure, SHRINK_RUNS_MAX, |_, _| {});
-        let outcome = run(&shrunk.scenario, true);
-        let dir = args.store.out.join("sim").join(format!("{}-{}", failed.seed, failed.check));
-        std::fs::create_dir_all(&dir)
-            .with_context(|| format!("cannot make {}: is the disk full?", dir.display()))?;
-        let schedule = dir.join("schedule.toml");
-        let write = |path: &Path, text: &str| {
-            std::fs::write(path, text)
-                .with_context(|| format!("cannot write {}: is the disk full?", path.display()))
-        };
-        write(&schedule, &toml::to_string(&shrunk.scenario)?)?;
-        write(&dir.join("story.txt"), &sim::story::tell(&outcome))?;
-        kept.push(schedule);
-    }
-    Ok(kept)
+        Subject::Swarm { defects } => {
+            if !quiet {
+                eprintln!("seed {seed} failed {check}: shrinking it");
+            }
+            let scenario = sim::swarm::draw(*seed, defects);
+            let shrunk = sim::shrink::shrink(&scenario, &failure, SHRINK_RUNS_MAX, |_, _| {});
+            write("schedule.toml", &toml::to_string(&shrunk.scenario)?)?;
+            let schedule = dir.join("schedule.toml");
+            let replay = format!("highwater sim --replay {}", schedule.display());
+            (run(&shrunk.scenario, true), replay)
+        }
+    };
+    write("story.txt", &sim::story::tell(&outcome))?;
+    Ok(Kept { seed: *seed, check: check.clone(), story: dir.join("story.txt"), replay })
 }
 
 fn print(
     tally: &Tally,
     defects: &[String],
     wall: Duration,
-    kept: Vec<PathBuf>,
+    kept: Vec<Kept>,
     args: &SimArgs,
 ) -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -229,7 +285,7 @@ fn print(
             let count = tally.states.get(state).copied().unwrap_or(0);
             writeln!(out, "           {count:>10}  {state}  ({about})")?;
         }
-    } else if !tally.unreached().is_empty() {
+    } else if tally.schedules >= SCHEDULES && !tally.unreached().is_empty() {
         writeln!(out, "           never: {}", tally.unreached().join(", "))?;
     }
     writeln!(out, "  trace    {:016x}", tally.trace_hash)?;
@@ -245,8 +301,9 @@ fn print(
     } else {
         writeln!(out, "BROKEN  {} of {} schedules failed.", tally.failed.len(), tally.schedules)?;
     }
-    for schedule in kept {
-        writeln!(out, "replay   highwater sim --replay {}", schedule.display())?;
+    for kept in kept {
+        writeln!(out, "story    {}", kept.story.display())?;
+        writeln!(out, "replay   {}", kept.replay)?;
     }
     Ok(())
 }
