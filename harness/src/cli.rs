@@ -138,6 +138,9 @@ pub struct SimArgs {
     /// Overrides one key of the plan: time.run=20s
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "plan")]
     pub set: Vec<String>,
+    /// Judge by what clients see alone, as a real run does, without the invariants that look inside
+    #[arg(long)]
+    pub clients_only: bool,
     /// Print how often each state was reached
     #[arg(long)]
     pub states: bool,

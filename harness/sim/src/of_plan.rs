@@ -78,6 +78,7 @@ pub fn scenario(plan: &Plan, seed: u64) -> Scenario {
         seed,
         defects: plan.target.defects.clone(),
         exceeds_promise: true,
+        insiders: true,
         phases: Phases {
             disasters_ms: plan.time.baseline.0 + plan.time.run.0,
             liveness_ms: plan.time.settle.0 + plan.time.heal.0,

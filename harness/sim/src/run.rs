@@ -54,8 +54,8 @@ pub fn run(scenario: &Scenario, story: bool) -> Outcome {
 }
 
 /// Runs a plan: its cluster, its load and its faults, with the seed's schedule of them.
-pub fn run_plan(plan: &Plan, seed: u64, story: bool) -> Outcome {
-    play(&of_plan::scenario(plan, seed), Some(plan), story)
+pub fn run_plan(plan: &Plan, seed: u64, insiders: bool, story: bool) -> Outcome {
+    play(&Scenario { insiders, ..of_plan::scenario(plan, seed) }, Some(plan), story)
 }
 
 fn play(scenario: &Scenario, plan: Option<&Plan>, story: bool) -> Outcome {

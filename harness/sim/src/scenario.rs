@@ -22,6 +22,10 @@ pub struct Scenario {
     /// Whether the faults may exceed what the promise survives. Then losses are expected, and judged "not promised".
     #[serde(default)]
     pub exceeds_promise: bool,
+    /// Whether the invariants that look inside count. Without them a schedule is judged by what clients see alone, as a
+    /// real run is.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub insiders: bool,
     pub phases: Phases,
     pub cluster: Cluster,
     pub network: Network,
@@ -34,6 +38,15 @@ pub struct Scenario {
     pub consumers: Vec<Consumer>,
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_yes(insiders: &bool) -> bool {
+    *insiders
 }
 
 /// Simulated milliseconds. Disasters begin when the topics exist and every client has made progress.

@@ -59,6 +59,7 @@ pub fn draw(seed: u64, defects: &[String]) -> Scenario {
         seed,
         defects: defects.to_vec(),
         exceeds_promise,
+        insiders: true,
         phases: Phases {
             disasters_ms: size.between(3_000, 6_000),
             liveness_ms: 20_000,

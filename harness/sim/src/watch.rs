@@ -9,9 +9,9 @@ use log::io::{IoResult, Token};
 use node::step::Effect;
 use std::borrow::Cow;
 
-#[derive(Default)]
 pub struct Watch {
-    invariants: Invariants,
+    /// `None`: only what clients see counts.
+    invariants: Option<Invariants>,
 }
 
 struct PageCache<'a>(&'a Disk);
@@ -23,16 +23,25 @@ impl Files for PageCache<'_> {
 }
 
 impl Watch {
+    pub fn new(insiders: bool) -> Watch {
+        Watch { invariants: insiders.then(Invariants::default) }
+    }
+
     pub fn started(&mut self, id: u16) {
-        self.invariants.started(id);
+        if let Some(invariants) = &mut self.invariants {
+            invariants.started(id);
+        }
     }
 
     pub fn ended(&mut self, id: u16) {
-        self.invariants.ended(id);
+        if let Some(invariants) = &mut self.invariants {
+            invariants.ended(id);
+        }
     }
 
     pub fn lost(&mut self, now_ns: u64, id: u16, loss: Loss) -> Result<(), Violation> {
-        self.invariants.lost(now_ns, id, loss)
+        let Some(invariants) = &mut self.invariants else { return Ok(()) };
+        invariants.lost(now_ns, id, loss)
     }
 
     pub fn completed(
@@ -42,7 +51,13 @@ impl Watch {
         token: Token,
         result: &IoResult,
     ) -> Result<(), Violation> {
-        self.invariants.completed(now_ns, id, token, result)
+        let Some(invariants) = &mut self.invariants else { return Ok(()) };
+        invariants.completed(now_ns, id, token, result)
+    }
+
+    /// Faults destroyed so many copies of the metadata log that what the quorum had committed may be gone.
+    pub fn has_lost_metadata(&self) -> bool {
+        self.invariants.has_lost_metadata()
     }
 
     /// The machine's node was just stepped.
@@ -52,12 +67,14 @@ impl Watch {
         machine: &Machine,
         effects: &[Effect],
     ) -> Result<(), Violation> {
-        let Some(node) = machine.node() else { return Ok(()) };
+        let (Some(invariants), Some(node)) = (&mut self.invariants, machine.node()) else {
+            return Ok(());
+        };
         // It has given up in this step: what it holds in memory is nothing that anybody will ever see.
         if effects.iter().any(|effect| matches!(effect, Effect::Exit { .. })) {
             return Ok(());
         }
         let files = PageCache(&machine.disk);
-        self.invariants.stepped(now_ns, machine.id, &node.inspect(), effects, &files)
+        invariants.stepped(now_ns, machine.id, &node.inspect(), effects, &files)
     }
 }

@@ -116,7 +116,7 @@ impl World {
             lines: None,
             starts: BTreeMap::new(),
             seats: BTreeMap::new(),
-            watch: Watch::default(),
+            watch: Watch::new(scenario.insiders),
             topics: scenario.topics.iter().map(|topic| topic.name.clone()).collect(),
             sample_due_ns: 0,
             steps_at_once: 0,

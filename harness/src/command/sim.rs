@@ -68,30 +68,36 @@ pub fn sim(args: &SimArgs, quiet: bool) -> Result<ExitCode> {
 /// What a seed is drawn for.
 enum Subject {
     /// A schedule of its own.
-    Swarm { defects: Vec<String> },
+    Swarm { defects: Vec<String>, insiders: bool },
     /// A plan's schedule of faults.
-    Plan { plan: Box<Plan>, name: String },
+    Plan { plan: Box<Plan>, name: String, insiders: bool },
 }
 
 impl Subject {
     fn run(&self, seed: u64, story: bool) -> Outcome {
         match self {
-            Subject::Swarm { defects } => run(&sim::swarm::draw(seed, defects), story),
-            Subject::Plan { plan, .. } => run_plan(plan, seed, story),
+            Subject::Swarm { defects, insiders } => run(&drawn(seed, defects, *insiders), story),
+            Subject::Plan { plan, insiders, .. } => run_plan(plan, seed, *insiders, story),
         }
     }
 
     fn defects(&self) -> &[String] {
         match self {
-            Subject::Swarm { defects } => defects,
+            Subject::Swarm { defects, .. } => defects,
             Subject::Plan { plan, .. } => &plan.target.defects,
         }
     }
 }
 
+fn drawn(seed: u64, defects: &[String], insiders: bool) -> Scenario {
+    Scenario { insiders, ..sim::swarm::draw(seed, defects) }
+}
+
 fn subject(args: &SimArgs) -> Result<Subject> {
+    let insiders = !args.clients_only;
     let Some(name) = &args.plan else {
-        return Ok(Subject::Swarm { defects: args.defect.iter().cloned().collect() });
+        let defects = args.defect.iter().cloned().collect();
+        return Ok(Subject::Swarm { defects, insiders });
     };
     let mut plan = super::plans::load(name, &super::plans::overrides(&args.set)?)?.loaded.plan;
     if !plan.matrix.is_empty() {
@@ -101,7 +107,7 @@ fn subject(args: &SimArgs) -> Result<Subject> {
         .into());
     }
     plan.target.defects.extend(args.defect.iter().cloned());
-    Ok(Subject::Plan { plan: Box::new(plan), name: name.clone() })
+    Ok(Subject::Plan { plan: Box::new(plan), name: name.clone(), insiders })
 }
 
 fn campaign(subject: &Subject, args: &SimArgs, quiet: bool) -> Result<ExitCode> {
@@ -219,14 +225,15 @@ fn keep_one(failed: &Failed, subject: &Subject, args: &SimArgs, quiet: bool) -> 
         Subject::Plan { name, .. } => {
             let defect = args.defect.iter().map(|defect| format!(" --defect {defect}"));
             let set = args.set.iter().map(|set| format!(" --set {set}"));
-            let more: String = defect.chain(set).collect();
+            let clients_only = args.clients_only.then(|| " --clients-only".to_owned());
+            let more: String = defect.chain(set).chain(clients_only).collect();
             (subject.run(*seed, true), format!("highwater sim {name} --seed {seed}{more}"))
         }
-        Subject::Swarm { defects } => {
+        Subject::Swarm { defects, insiders } => {
             if !quiet {
                 eprintln!("seed {seed} failed {check}: shrinking it");
             }
-            let scenario = sim::swarm::draw(*seed, defects);
+            let scenario = drawn(*seed, defects, *insiders);
             let shrunk = sim::shrink::shrink(&scenario, &failure, SHRINK_RUNS_MAX, |_, _| {});
             write("schedule.toml", &toml::to_string(&shrunk.scenario)?)?;
             let schedule = dir.join("schedule.toml");
