@@ -5,7 +5,11 @@
 
 use crate::run::Outcome;
 use model::cluster::Observation;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// A line is not told again within this time of having been said.
+const REPEATED_MS: u64 = 2_000;
 
 /// The story of an outcome that was run with `story`.
 pub fn tell(outcome: &Outcome) -> String {
@@ -25,10 +29,14 @@ pub fn tell(outcome: &Outcome) -> String {
         }
     }
     told.sort_by_key(|(at_ms, _)| *at_ms);
-    told.dedup();
     let mut text = String::new();
+    // Whoever tries again and again says so again and again.
+    let mut last_told: BTreeMap<String, u64> = BTreeMap::new();
     for (at_ms, line) in told {
-        let _ = writeln!(text, "{at_ms:>7} ms  {line}");
+        let before_ms = last_told.insert(line.clone(), at_ms);
+        if before_ms.is_none_or(|before_ms| at_ms - before_ms > REPEATED_MS) {
+            let _ = writeln!(text, "{at_ms:>7} ms  {line}");
+        }
     }
     if let Some(failure) = &outcome.failure {
         let at_ms = failure.at_ns / 1_000_000;
