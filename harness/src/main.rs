@@ -49,6 +49,8 @@ fn main() -> ExitCode {
             );
             Exit::Bug.into()
         }
+        // Whoever reads has read enough: `highwater list runs | head`.
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             let exit =
                 error.downcast_ref::<Refused>().map_or(Exit::CouldNotRun, |refused| refused.exit);
@@ -56,6 +58,14 @@ fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = |cause: &(dyn std::error::Error + 'static)| {
+        let direct = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        direct.or_else(|| cause.downcast_ref::<serde_json::Error>()?.io_error_kind())
+    };
+    error.chain().any(|cause| io(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
 /// Our own log goes to stderr, and only warnings unless asked for more.

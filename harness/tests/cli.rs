@@ -8,7 +8,7 @@ mod place;
 use place::{Answer, Place, wait_for};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const COULD_NOT_RUN: i32 = 3;
 const BAD_USAGE: i32 = 64;
@@ -186,6 +186,7 @@ fn doctor_tells_what_can_be_done_here() {
     assert_eq!(told["left_behind"], serde_json::json!([]));
     assert!(told["abilities"].as_array().is_some_and(|abilities| !abilities.is_empty()));
     assert!(place.run(["doctor", "--clean"]).code(0).out.contains("nothing was left behind"));
+    assert!(!place.path("store").exists(), "looking makes nothing");
 }
 
 #[test]
@@ -225,6 +226,20 @@ fn a_store_that_cannot_be_made_is_told() {
     refused(answer, COULD_NOT_RUN, &["cannot make file/store/smoke", "--out"]);
     let answer = place.run(["cluster", "up", "--out", "file/store"]);
     refused(answer, COULD_NOT_RUN, &["file/store"]);
+}
+
+/// `highwater list … | head -1`
+#[test]
+fn a_reader_that_has_read_enough_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_highwater"))
+        .args(["list", "defects", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 /// A disk that is full while a run goes on, or before it can: a small one in a mount namespace of our own.

@@ -5,6 +5,7 @@ use crate::store::Store;
 use anyhow::{Context, Result};
 use inject::undo;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
@@ -55,10 +56,21 @@ pub fn doctor(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Looking makes nothing: of a directory that is not there yet, the nearest one above it counts.
+fn can_be_written(dir: &Path) -> std::io::Result<()> {
+    let above =
+        dir.ancestors().find(|above| above.exists()).filter(|above| above != &Path::new(""));
+    let above = above.unwrap_or(Path::new("."));
+    if !above.is_dir() {
+        return Err(std::io::Error::other(format!("{} is no directory", above.display())));
+    }
+    Ok(rustix::fs::access(above, rustix::fs::Access::WRITE_OK)?)
+}
+
 /// What can be done here, with how, or what would enable it.
 fn abilities(store: &Store) -> Vec<(&'static str, bool, String)> {
     let own_signals = inject::Process::own().is_ok();
-    let store_dir = std::fs::create_dir_all(store.root());
+    let store_dir = can_be_written(store.root());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     vec![
         ("bundled cluster", true, "this program's own broker, nothing to install".to_string()),
