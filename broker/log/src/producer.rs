@@ -63,7 +63,24 @@ pub struct ProducerEntry {
     pub last_timestamp: i64,
     /// Where its open transaction began.
     pub current_txn_first_offset: Option<i64>,
+    idle: Idle,
 }
+
+/// Since when nothing new was seen of a producer. No part of its state: two replicas see it at different times.
+#[derive(Clone, Copy, Debug, Default)]
+struct Idle {
+    /// Its last offset then.
+    of: Option<i64>,
+    since_ms: Option<i64>,
+}
+
+impl PartialEq for Idle {
+    fn eq(&self, _: &Idle) -> bool {
+        true
+    }
+}
+
+impl Eq for Idle {}
 
 impl Default for ProducerEntry {
     fn default() -> ProducerEntry {
@@ -73,6 +90,7 @@ impl Default for ProducerEntry {
             coordinator_epoch: -1,
             last_timestamp: -1,
             current_txn_first_offset: None,
+            idle: Idle::default(),
         }
     }
 }
@@ -286,11 +304,18 @@ impl ProducerState {
         self.unreplicated_transactions.retain(|_, &mut marker| marker >= high_watermark);
     }
 
-    /// Forgets producers that wrote nothing for `expiration_ms` and have no open transaction.
+    /// Forgets producers that were seen to write nothing for `expiration_ms` and have no open transaction.
+    ///
+    /// The timestamps of records are the client's: a producer that sends old ones is not idle. (Kafka looks at them alone,
+    /// `ProducerStateManager.isProducerExpired`, and forgets such a producer within ten minutes.)
     pub fn expire(&mut self, now_wall_ms: i64, expiration_ms: i64) {
         self.producers.retain(|_, entry| {
-            entry.current_txn_first_offset.is_some()
-                || now_wall_ms.saturating_sub(entry.last_timestamp) < expiration_ms
+            let last_offset = entry.batches.back().map(|batch| batch.last_offset);
+            if entry.current_txn_first_offset.is_some() || entry.idle.of != last_offset {
+                entry.idle = Idle { of: last_offset, since_ms: Some(now_wall_ms) };
+            }
+            let since_ms = *entry.idle.since_ms.get_or_insert(now_wall_ms);
+            now_wall_ms.saturating_sub(since_ms.max(entry.last_timestamp)) < expiration_ms
         });
     }
 
