@@ -33,8 +33,12 @@ impl Clock {
         let wanted_ns = u128::from(mono_ns.saturating_sub(self.origin_ns));
         let rate = u128::try_from(1_000_000 + self.drift_ppm).expect("a clock that goes forward");
         let mut world_ns = u64::try_from(wanted_ns * 1_000_000 / rate).unwrap_or(u64::MAX);
+        // Rounding on the way here and on the way back may be a step or two apart.
         while u128::from(self.passed_ns(world_ns)) < wanted_ns {
             world_ns += 1;
+        }
+        while world_ns > 0 && u128::from(self.passed_ns(world_ns - 1)) >= wanted_ns {
+            world_ns -= 1;
         }
         world_ns
     }
