@@ -1,12 +1,35 @@
 //! A broker epoch is given once: each registration has one above all before it, and no broker goes back to an older one.
+//!
+//! A process that registers again (its answer was lost, or the controller fenced it meanwhile) keeps its epoch, as in Kafka's
+//! `ClusterControlManager.registerBroker`.
 
+use super::replay::Registered;
 use super::{Event, Glimpse, Invariant, Kind};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub struct BrokerEpochs {
     newest: Option<i64>,
+    /// The newest registration of each broker.
+    registered: BTreeMap<i32, Registered>,
     own: BTreeMap<u16, i64>,
+}
+
+impl BrokerEpochs {
+    fn register(&mut self, now: Registered) -> Result<(), String> {
+        let before = self.registered.insert(now.broker, now);
+        if before == Some(now) {
+            return Ok(());
+        }
+        if self.newest.is_some_and(|newest| now.epoch <= newest) {
+            return Err(format!(
+                "broker {} registered with epoch {}, after epoch {:?} was given",
+                now.broker, now.epoch, self.newest
+            ));
+        }
+        self.newest = Some(now.epoch);
+        Ok(())
+    }
 }
 
 impl Invariant for BrokerEpochs {
@@ -24,16 +47,9 @@ impl Invariant for BrokerEpochs {
 
     fn on_event(&mut self, event: &Event<'_>, _glimpse: &Glimpse) -> Result<(), String> {
         match event {
-            Event::Metadata { batch } => batch.registered.iter().try_for_each(|(broker, epoch)| {
-                if self.newest.is_some_and(|newest| *epoch <= newest) {
-                    return Err(format!(
-                        "broker {broker} registered with epoch {epoch}, after epoch {:?} was given",
-                        self.newest
-                    ));
-                }
-                self.newest = Some(*epoch);
-                Ok(())
-            }),
+            Event::Metadata { batch } => {
+                batch.registered.iter().try_for_each(|registered| self.register(*registered))
+            }
             Event::Broker { node, epoch } => {
                 let before = self.own.insert(*node, *epoch).unwrap_or(i64::MIN);
                 if *epoch < before {
@@ -51,17 +67,28 @@ mod tests {
     use super::*;
     use crate::invariant::replay::MetadataBatch;
     use crate::invariant::stage::*;
+    use uuid::Uuid;
 
-    fn register(stage: &mut Stage, broker: i32, epoch: i64) -> Told {
-        let batch = MetadataBatch { registered: vec![(broker, epoch)], ..MetadataBatch::default() };
+    fn register(stage: &mut Stage, broker: i32, life: u128, epoch: i64) -> Told {
+        let incarnation = Uuid::from_u128(life);
+        let registered = vec![Registered { broker, incarnation, epoch }];
+        let batch = MetadataBatch { registered, ..MetadataBatch::default() };
         stage.tell(&Event::Metadata { batch: &batch })
     }
 
     #[test]
     fn an_epoch_is_given_once() {
         let mut stage = Stage::of(BrokerEpochs::default());
-        assert_eq!(register(&mut stage, 1, 5).and(register(&mut stage, 2, 9)), Ok(()));
-        assert!(register(&mut stage, 1, 9).is_err());
+        assert_eq!(register(&mut stage, 1, 1, 5).and(register(&mut stage, 2, 2, 9)), Ok(()));
+        assert!(register(&mut stage, 1, 3, 9).is_err());
+    }
+
+    #[test]
+    fn a_life_that_registers_again_keeps_its_epoch() {
+        let mut stage = Stage::of(BrokerEpochs::default());
+        assert_eq!(register(&mut stage, 1, 1, 5).and(register(&mut stage, 2, 2, 9)), Ok(()));
+        assert_eq!(register(&mut stage, 1, 1, 5), Ok(()));
+        assert!(register(&mut stage, 1, 3, 5).is_err(), "another life needs another epoch");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use node::image::{Changes, MetadataImage, PartitionImage};
 use rustc_hash::FxHasher;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
+use uuid::Uuid;
 use wire::batch::split_batches;
 use wire::metadata::MetadataRecord;
 
@@ -33,8 +34,16 @@ pub struct Change {
 pub struct MetadataBatch {
     pub last_offset: i64,
     pub changes: Vec<Change>,
-    /// Brokers that registered, with their new epochs.
-    pub registered: Vec<(i32, i64)>,
+    pub registered: Vec<Registered>,
+}
+
+/// One registration of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub broker: i32,
+    /// Of the process that registered.
+    pub incarnation: Uuid,
+    pub epoch: i64,
 }
 
 #[derive(Default)]
@@ -94,7 +103,11 @@ impl Replay {
             MetadataRecord::Partition(record) => Some((record.topic_id, record.partition_id)),
             MetadataRecord::PartitionChange(record) => Some((record.topic_id, record.partition_id)),
             MetadataRecord::RegisterBroker(record) => {
-                out.registered.push((record.broker_id, record.broker_epoch));
+                out.registered.push(Registered {
+                    broker: record.broker_id,
+                    incarnation: record.incarnation_id,
+                    epoch: record.broker_epoch,
+                });
                 None
             }
             _ => None,
