@@ -96,11 +96,6 @@ impl<Q> Cluster<Q> {
         TopicName(StrBytes::from_string(self.topic.clone()))
     }
 
-    /// As many as metadata told; none before it was there.
-    pub fn partition_count(&self) -> u32 {
-        self.partitions.len() as u32
-    }
-
     /// Something showed that what is known is wrong.
     pub fn refresh_soon(&mut self, now_ns: u64) {
         if self.urgent {

@@ -56,6 +56,8 @@ pub struct Producer {
     due: Vec<Due>,
     value: Vec<u8>,
     queues: Vec<Queue>,
+    /// Whose turn it is: a partition that always came last would never come.
+    next_partition: u32,
     identity: Option<Identity>,
     identity_asked: bool,
     identity_retry_ns: u64,
@@ -105,6 +107,7 @@ impl Producer {
             due: Vec::new(),
             value: Vec::new(),
             queues: (0..target.partitions).map(|_| Queue::default()).collect(),
+            next_partition: 0,
             identity: None,
             identity_asked: false,
             identity_retry_ns: 0,

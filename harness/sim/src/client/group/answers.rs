@@ -71,7 +71,7 @@ impl Group {
             Ask::Join => {
                 let answer: JoinGroupResponse = read(peer, version, body)?;
                 self.asked = false;
-                self.on_joined(now_ns, &answer, cluster, reading, effects);
+                self.on_joined(now_ns, &answer, reading, effects);
             }
             Ask::Sync => {
                 let answer: SyncGroupResponse = read(peer, version, body)?;
@@ -151,7 +151,6 @@ impl Group {
         &mut self,
         now_ns: u64,
         answer: &JoinGroupResponse,
-        cluster: &Cluster<reading::Ask>,
         reading: &mut Reading,
         effects: &mut Vec<ClientEffect>,
     ) {
@@ -171,9 +170,9 @@ impl Group {
         if answer.leader == answer.member_id && !answer.skip_assignment {
             let members: Vec<String> =
                 answer.members.iter().map(|member| member.member_id.to_string()).collect();
-            let count = cluster.partition_count().max(self.target.partitions);
+            // Partitions that were added since get nothing from producers: nobody is to get only such ones.
             let topic = &self.target.name;
-            given = ranges(&members, count)
+            given = ranges(&members, self.target.partitions)
                 .into_iter()
                 .map(|(member, range)| (member, assignment(topic, &range)))
                 .collect();

@@ -53,7 +53,8 @@ impl Producer {
         loop {
             // Of each broker that takes another request: the partitions that have a batch for it.
             let mut requests: Vec<(Peer, Vec<u32>)> = Vec::new();
-            for partition in 0..self.target.partitions {
+            for turn in 0..self.target.partitions {
+                let partition = (self.next_partition + turn) % self.target.partitions;
                 let queue = &self.queues[partition as usize];
                 match queue.next(now_ns, &self.rules, self.identity) {
                     Next::Nothing => continue,
@@ -87,6 +88,7 @@ impl Producer {
             for (peer, partitions) in requests {
                 if self.takes_another(now_ns, peer, effects) {
                     self.send_request(now_ns, peer, &partitions, effects);
+                    self.next_partition = partitions.last().map_or(0, |partition| partition + 1);
                 }
             }
         }
@@ -245,8 +247,12 @@ impl Producer {
     ) {
         let duplicate = result.error_code == ErrorCode::DuplicateSequenceNumber.code();
         let queue = &mut self.queues[partition as usize];
-        // It was given up meanwhile: too late.
-        let Some(index) = queue.find(number) else { return };
+        let Some(index) = queue.find(number) else {
+            // It was given up meanwhile: too late for the producer, which wants more than the weather allows, but the
+            // cluster does take what it is sent.
+            self.progress += u64::from(result.error_code == 0 || duplicate);
+            return;
+        };
         if result.error_code == 0 || duplicate {
             let base_offset = (!duplicate).then_some(result.base_offset).filter(|at| *at >= 0);
             let batch = queue.acknowledged(index);

@@ -216,6 +216,24 @@ fn members_of_a_group_share_what_there_is_and_take_over() {
 }
 
 #[test]
+fn partitions_that_nobody_writes_to_are_nobodys_only_share() {
+    let sessions = Sessions::default();
+    let mut world = world(&sessions);
+    let filler = Arc::new(Filler::new(1, 1_000));
+    let of_producer = setup("p1", &[1], &sessions, 3);
+    let mut producer = Producer::new(of_producer, &producer_settings(), target(2), filler);
+    let ledger = CommitLedger::default();
+    let member = |name: &str, seed| {
+        let of_member = setup(name, &[1], &sessions, seed);
+        Consumer::new(of_member, &consumer_settings(Some("g")), target(2), ledger.clone())
+    };
+    let (mut first, mut second) = (member("c1", 11), member("c2", 12));
+    (0..3).for_each(|client| world.start(client));
+    world.run_for(4_000, &mut [&mut producer, &mut first, &mut second]);
+    assert!(first.progress() > 0 && second.progress() > 0, "the topic has a third partition");
+}
+
+#[test]
 fn a_reader_goes_on_where_its_group_committed() {
     let sessions = Sessions::default();
     let mut world = world(&sessions);

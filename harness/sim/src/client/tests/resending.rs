@@ -4,6 +4,7 @@ use super::scripted::{Held, Script};
 use super::*;
 use generator::stamp::Filler;
 use model::history::Outcome;
+use std::collections::BTreeSet;
 use wire::batch::{BatchHeader, BatchView};
 use wire::error::ErrorCode;
 use wire::messages::ProduceRequest;
@@ -153,6 +154,43 @@ fn what_was_given_up_and_appended_all_the_same_leaves_no_gap() {
     script.produced(&second, 0, 5);
     assert_eq!(outcomes(&script), [Outcome::Info, Outcome::Ok { offset: Some(5) }]);
     assert_eq!(next_sequence(&mut script).0, (0, 2));
+}
+
+#[test]
+fn what_is_taken_too_late_is_taken_all_the_same() {
+    let settings = scenario::Producer { delivery_timeout_ms: 200, ..idempotent() };
+    let mut script = producer(settings);
+    let first = script.next(100);
+    script.run_for(250);
+    assert_eq!(outcomes(&script)[0], Outcome::Info);
+    script.produced(&first, 0, 0);
+    assert_eq!(script.client.progress(), 1, "a cluster that answers late is alive");
+}
+
+#[test]
+fn every_partition_has_its_turn() {
+    let settings = scenario::Producer {
+        in_flight_requests_max: 1,
+        send_every_us: 2_000,
+        delivery_timeout_ms: 60_000,
+        ..producer_settings()
+    };
+    // Some clients of both dialects: one partition in a request, or all that wait.
+    for seed in 1..6 {
+        let sessions = Sessions::default();
+        let filler = Arc::new(Filler::new(1, 1_000));
+        let of_producer = setup("p1", &[1], &sessions, seed);
+        let mut script = Script::new(Producer::new(of_producer, &settings, target(3), filler), 3);
+        script.run_for(1_000);
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 {
+            let held = script.next(1_000);
+            let asked: ProduceRequest = held.read();
+            seen.extend(asked.topic_data[0].partition_data.iter().map(|data| data.index));
+            script.produced(&held, 0, 0);
+        }
+        assert_eq!(seen, BTreeSet::from([0, 1, 2]), "seed {seed}");
+    }
 }
 
 #[test]
