@@ -21,3 +21,28 @@ pub trait Hazard {
     /// Every fault as it stands, for the judge.
     fn records(&self) -> Vec<FaultRecord>;
 }
+
+/// Nothing goes wrong: while a cluster comes up.
+pub struct Calm;
+
+impl Hazard for Calm {
+    fn next_ns(&self) -> Option<u64> {
+        None
+    }
+
+    fn due(&mut self, _: &mut World, _: &mut Cast) {}
+
+    fn heal(&mut self, _: &mut World, _: &[u16]) {}
+
+    fn is_over(&self) -> bool {
+        true
+    }
+
+    fn is_idle(&self) -> bool {
+        true
+    }
+
+    fn records(&self) -> Vec<FaultRecord> {
+        Vec::new()
+    }
+}

@@ -2,11 +2,12 @@
 //!
 //! Promises: every phase ends, by its goal or by its bound, and a bound that is passed is a failure that says what was
 //! missing; a panic anywhere in the broker is a failure like any other. The verdict is the judge's: what was promised
-//! and not kept fails, what was lost outside of any promise does not.
+//! and not kept fails, what was lost outside of any promise does not. A quorum whose committed metadata was destroyed by
+//! faults promises nothing any more: where it does not get on, the schedule ends without a verdict.
 
 pub mod cast;
 
-use crate::hazard::Hazard;
+use crate::hazard::{Calm, Hazard};
 use crate::history::History;
 use crate::of_plan;
 use crate::planned::Planned;
@@ -40,7 +41,7 @@ pub struct Outcome {
     pub steps: u64,
     pub simulated_ns: u64,
     pub acknowledged: u64,
-    /// What the judge said; absent where the schedule failed before the final reads.
+    /// What the judge said; absent where the schedule failed before the final reads, or lost what all promises rest on.
     pub judgement: Option<Judgement>,
     pub checks: Vec<Check>,
     pub lines: Vec<Line>,
@@ -64,8 +65,8 @@ fn play(scenario: &Scenario, plan: Option<&Plan>, story: bool) -> Outcome {
         world.lines = Some(Vec::new());
         world.history.events = Some(Vec::new());
     }
-    let hazard: Box<dyn Hazard> = Box::new(Strikes::new(scenario, 0));
-    let mut play = Play { scenario, plan, cast: Cast::new(scenario), hazard };
+    let hazard: Box<dyn Hazard> = Box::new(Calm);
+    let mut play = Play { scenario, plan, cast: Cast::new(scenario), hazard, forfeited: false };
     // The broker asserts what it rests on, also in release: an assertion that fails is a finding.
     let played = catch_unwind(AssertUnwindSafe(|| play.all(&mut world)));
     if let Err(panic) = played {
@@ -88,6 +89,8 @@ struct Play<'a> {
     plan: Option<&'a Plan>,
     cast: Cast,
     hazard: Box<dyn Hazard>,
+    /// A goal was missed that nothing promises.
+    forfeited: bool,
 }
 
 impl Play<'_> {
@@ -98,22 +101,27 @@ impl Play<'_> {
         self.disasters(world);
         self.phase(world, Phase::Heal);
         self.heal(world);
+        if self.goes_on(world) {
+            self.final_reads(world);
+        }
+        self.phase(world, Phase::Done);
+    }
+
+    fn final_reads(&mut self, world: &mut World) {
         self.phase(world, Phase::FinalReads);
         self.cast.stop_sending(world);
         let until_ns = world.now_ns + DRAIN_NS;
         if !self.until(world, until_ns, |view| view.cast.is_drained(view.world)) {
-            self.missed(world, "drain", "sends are neither acknowledged nor given up");
+            let missing = self.cast.missing(world);
+            self.missed(world, "drain", "sends are neither acknowledged nor given up", &missing);
         }
         self.cast.read_finally(world);
         let until_ns = world.now_ns + DRAIN_NS;
         if !self.until(world, until_ns, |view| view.cast.has_read_finally(view.world)) {
-            self.missed(
-                world,
-                "final-reads",
-                "the final readers do not come to the end of every log",
-            );
+            let missing = self.cast.missing(world);
+            let what = "the final readers do not come to the end of every log";
+            self.missed(world, "final-reads", what, &missing);
         }
-        self.phase(world, Phase::Done);
     }
 
     fn phase(&self, world: &mut World, phase: Phase) {
@@ -129,7 +137,9 @@ impl Play<'_> {
         self.cast.open(world);
         let until_ns = world.now_ns + UP_NS;
         if !self.until(world, until_ns, |view| view.cast.is_up(view.world)) {
-            self.missed(world, "start", "the cluster with its topics and clients did not come up");
+            let missing = self.cast.missing(world);
+            let what = "the cluster with its topics and clients did not come up";
+            self.missed(world, "start", what, &missing);
         }
     }
 
@@ -158,8 +168,9 @@ impl Play<'_> {
             if !self.until(world, until_ns, |view| {
                 view.cast.core_missing(view.world, &left_out).is_empty()
             }) {
-                let missing = self.cast.core_missing(world, &left_out).join("; ");
-                world.fail("liveness", format!("a healed quorum without {left_out:?}: {missing}"));
+                let missing = self.cast.core_missing(world, &left_out);
+                let what = format!("a healed quorum without {left_out:?} is of no use");
+                self.missed(world, "liveness", &what, &missing);
             }
         }
         self.hazard.heal(world, &[]);
@@ -168,17 +179,26 @@ impl Play<'_> {
         if !self.until(world, until_ns, |view| {
             view.hazard.is_idle() && view.cast.missing(view.world).is_empty()
         }) {
-            let missing = self.cast.missing(world).join("; ");
-            world.fail("liveness", format!("healed, and {missing}"));
+            let missing = self.cast.missing(world);
+            self.missed(world, "liveness", "a healed cluster is of no use", &missing);
         }
-        if damaged && world.failure.is_none() {
+        if damaged && self.goes_on(world) {
             world.coverage.reached("liveness: healed");
         }
     }
 
-    fn missed(&self, world: &mut World, check: &str, what: &str) {
-        let missing = self.cast.missing(world).join("; ");
-        world.fail(check, format!("{what} ({missing})"));
+    fn missed(&mut self, world: &mut World, check: &str, what: &str, missing: &[String]) {
+        let text = format!("{what} ({})", missing.join("; "));
+        if world.failure.is_none() && world.watch().has_lost_metadata() {
+            world.tell(0, || format!("not promised without its metadata: {text}"));
+            self.forfeited = true;
+        } else {
+            world.fail(check, text);
+        }
+    }
+
+    fn goes_on(&self, world: &World) -> bool {
+        world.failure.is_none() && !self.forfeited
     }
 
     /// Lets things happen until the goal is reached or the time is over. Answers whether it was reached.
@@ -189,7 +209,7 @@ impl Play<'_> {
         goal: impl Fn(&View<'_>) -> bool,
     ) -> bool {
         let mut look_ns = world.now_ns;
-        while world.failure.is_none() {
+        while self.goes_on(world) {
             self.cast.drive(world);
             if world.now_ns >= look_ns.min(until_ns) {
                 if goal(&View { world, cast: &self.cast, hazard: &*self.hazard }) {
@@ -213,7 +233,7 @@ impl Play<'_> {
         let acknowledged = history.acknowledged;
         let (report, events) = history.finish();
         let mut judgement = None;
-        if world.failure.is_none() {
+        if self.goes_on(&world) {
             let brokers = 1..=self.scenario.cluster.brokers;
             let brokers = brokers.map(|id| (format!("n{id}"), i32::from(id))).collect();
             let liveness = Liveness {
@@ -279,3 +299,6 @@ fn topics_lack(world: &World, scenario: &Scenario) -> Vec<String> {
     }
     missing
 }
+
+#[cfg(test)]
+mod tests;

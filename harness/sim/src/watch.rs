@@ -9,9 +9,9 @@ use log::io::{IoResult, Token};
 use node::step::Effect;
 use std::borrow::Cow;
 
+#[derive(Default)]
 pub struct Watch {
-    /// `None`: only what clients see counts.
-    invariants: Option<Invariants>,
+    invariants: Invariants,
 }
 
 struct PageCache<'a>(&'a Disk);
@@ -23,25 +23,16 @@ impl Files for PageCache<'_> {
 }
 
 impl Watch {
-    pub fn new(insiders: bool) -> Watch {
-        Watch { invariants: insiders.then(Invariants::default) }
-    }
-
     pub fn started(&mut self, id: u16) {
-        if let Some(invariants) = &mut self.invariants {
-            invariants.started(id);
-        }
+        self.invariants.started(id);
     }
 
     pub fn ended(&mut self, id: u16) {
-        if let Some(invariants) = &mut self.invariants {
-            invariants.ended(id);
-        }
+        self.invariants.ended(id);
     }
 
     pub fn lost(&mut self, now_ns: u64, id: u16, loss: Loss) -> Result<(), Violation> {
-        let Some(invariants) = &mut self.invariants else { return Ok(()) };
-        invariants.lost(now_ns, id, loss)
+        self.invariants.lost(now_ns, id, loss)
     }
 
     pub fn completed(
@@ -51,8 +42,7 @@ impl Watch {
         token: Token,
         result: &IoResult,
     ) -> Result<(), Violation> {
-        let Some(invariants) = &mut self.invariants else { return Ok(()) };
-        invariants.completed(now_ns, id, token, result)
+        self.invariants.completed(now_ns, id, token, result)
     }
 
     /// Faults destroyed so many copies of the metadata log that what the quorum had committed may be gone.
@@ -67,14 +57,12 @@ impl Watch {
         machine: &Machine,
         effects: &[Effect],
     ) -> Result<(), Violation> {
-        let (Some(invariants), Some(node)) = (&mut self.invariants, machine.node()) else {
-            return Ok(());
-        };
+        let Some(node) = machine.node() else { return Ok(()) };
         // It has given up in this step: what it holds in memory is nothing that anybody will ever see.
         if effects.iter().any(|effect| matches!(effect, Effect::Exit { .. })) {
             return Ok(());
         }
         let files = PageCache(&machine.disk);
-        invariants.stepped(now_ns, machine.id, &node.inspect(), effects, &files)
+        self.invariants.stepped(now_ns, machine.id, &node.inspect(), effects, &files)
     }
 }

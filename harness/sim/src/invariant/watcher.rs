@@ -56,6 +56,11 @@ impl Invariants {
         &self.glimpse
     }
 
+    /// So many copies of the metadata log are gone that committed metadata may be: a cluster without it promises nothing.
+    pub fn has_lost_metadata(&self) -> bool {
+        self.glimpse.losses.metadata
+    }
+
     /// A storage operation of the node is complete, and the node is about to be told.
     pub fn completed(
         &mut self,
