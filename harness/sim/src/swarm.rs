@@ -6,6 +6,7 @@
 //! edges, and pairs of faults that matter together (`combination`) are drawn as such. Not here: any state of a run.
 
 mod combination;
+mod pace;
 
 use crate::scenario::{
     Cluster, Consumer, Disk, FailingOp, Fault, Network, Phases, Producer, SCHEMA, Scenario, Topic,
@@ -84,6 +85,7 @@ pub fn draw(seed: u64, defects: &[String]) -> Scenario {
         scenario.phases.left_out = vec![u16::try_from(node).expect("few nodes")];
     }
     scenario.faults = faults_of(&mut faults, &scenario);
+    pace::keep(&mut scenario);
     scenario
 }
 
