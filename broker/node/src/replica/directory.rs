@@ -20,7 +20,7 @@ use uuid::Uuid;
 use wire::names::{CLUSTER_METADATA_TOPIC, parse_partition_dir_name};
 
 use super::checkpoints::{KINDS, Kind};
-use super::partition::Stage;
+use super::partition::{Partition, Stage};
 use super::{ReplicaEvent, ReplicaManager};
 use crate::context::{Context, IoOwner, Severity, TopicPartitionId};
 
@@ -400,13 +400,22 @@ impl ReplicaManager {
         }
         self.directory.clean_shutdown_written = true;
         let failed = self.partitions.values().any(|partition| partition.stage == Stage::Offline);
-        if failed || !self.directory.ready {
+        if failed || !self.directory.ready || !self.nothing_is_left_to_recover() {
             self.events.push(ReplicaEvent::Stopped);
             return;
         }
         let data = Bytes::from(format_clean_shutdown(self.broker_epoch).into_bytes());
         let op = IoOp::Replace { path: CLEAN_SHUTDOWN_FILE.to_owned(), data };
         self.directory_task(ctx, op, Task::WriteCleanShutdown);
+    }
+
+    /// Every log was closed cleanly: in this life, or in the last one where this one never opened it. What a killed
+    /// process left is neither recovered nor synced before it was opened. As Kafka's LogManager, which writes the mark
+    /// only into directories whose logs have been loaded.
+    fn nothing_is_left_to_recover(&self) -> bool {
+        let waits = |partition: &Partition| partition.stage == Stage::Waiting;
+        self.directory.clean
+            || (self.directory.found.is_empty() && !self.partitions.values().any(waits))
     }
 }
 

@@ -55,6 +55,33 @@ fn clean_stop_leaves_checkpoints_and_the_mark_of_it() {
 }
 
 #[test]
+fn a_stop_before_the_logs_were_opened_is_only_as_clean_as_the_last_one() {
+    let mark = |cluster: &Cluster| text(cluster, 1, ".kafka_cleanshutdown");
+    let mut cluster = Cluster::new(&[1, 2]);
+    cluster.create_topic(&[1, 2], 1);
+    cluster.produce(1, -1, &["a"]);
+    cluster.advance(600);
+    stop(&mut cluster, 1);
+    cluster.kill(1);
+    let disk = cluster.node(1).disk.clone();
+    cluster.boot_unregistered(1, disk);
+    cluster.settle();
+    stop(&mut cluster, 1);
+    assert!(mark(&cluster).is_some(), "the logs are as the last life closed them");
+    cluster.restart(1);
+    cluster.advance(700);
+    cluster.produce(2, -1, &["b"]);
+    cluster.advance(600);
+    cluster.kill(1);
+    // Killed, started, and stopped before the metadata told of a partition: "b" is in the page cache alone.
+    let disk = cluster.node(1).disk.clone();
+    cluster.boot_unregistered(1, disk);
+    cluster.settle();
+    stop(&mut cluster, 1);
+    assert_eq!(mark(&cluster), None);
+}
+
+#[test]
 fn killed_follower_comes_back_and_catches_up() {
     let mut cluster = Cluster::new(&[1, 2, 3]);
     cluster.create_topic(&[1, 2, 3], 2);
