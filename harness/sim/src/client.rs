@@ -27,7 +27,7 @@ pub use producer::Producer;
 
 use bytes::Bytes;
 use generator::random::Random;
-use model::history::{Event, Session, TopicRef};
+use model::history::{Event, LogRef, Session, TopicRef};
 use node::step::{ConnId, Endpoint, Input, Now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -53,6 +53,11 @@ pub enum ClientEffect {
     },
     /// To be written into the history, stamped with the time of the step.
     Record(Event),
+    /// A broker gave out the records of a log below this offset, or said that the log ends there.
+    Shown {
+        log: LogRef,
+        end_offset: i64,
+    },
 }
 
 pub trait Client {

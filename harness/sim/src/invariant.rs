@@ -7,7 +7,7 @@
 //!
 //! How the world drives it: [`Invariants::started`] before a process' first step (and
 //! [`node::node::Node::observe_acknowledgements`] on it); [`Invariants::completed`] before a node is stepped with a
-//! completion; [`Invariants::stepped`] after every step, with its effects; [`Invariants::ended`] when a process is gone
+//! completion; [`Invariants::stepped`] after every step, with its effects; [`Invariants::shown`] when a reader was told something; [`Invariants::ended`] when a process is gone
 //! for whatever reason, and then [`Invariants::lost`] if its disk suffered.
 
 pub mod committed;
@@ -22,6 +22,7 @@ mod acknowledged_in_sync;
 mod acknowledged_survive;
 mod broker_epochs;
 mod clean_election;
+mod commits_own_epoch;
 mod elr_disjoint;
 mod epochs_monotonic;
 mod fenced_out;
@@ -29,6 +30,7 @@ mod high_watermark_held;
 mod high_watermark_monotonic;
 mod images_equal;
 mod isr_in_replicas;
+mod joins_complete;
 mod last_stable_bound;
 mod leader_complete;
 mod leader_in_isr;
@@ -42,6 +44,7 @@ mod one_vote;
 mod quorum_majority;
 mod quorum_one_leader;
 mod recovered_prefix;
+mod shown_committed;
 
 pub use state::Loss;
 pub use watcher::Invariants;
@@ -133,6 +136,11 @@ pub enum Event<'a> {
         /// What is in it and was never written, in words.
         strange: Option<&'a str>,
     },
+    /// A reader was given the records of a log below this offset, or told that the log ends there.
+    Shown {
+        id: LogId,
+        end_offset: i64,
+    },
 }
 
 /// The kinds of [`Event`], for telling only who wants to know.
@@ -149,9 +157,10 @@ pub enum Kind {
     Differs,
     Gone,
     Reopened,
+    Shown,
 }
 
-const KINDS: usize = Kind::Reopened as usize + 1;
+const KINDS: usize = Kind::Shown as usize + 1;
 
 impl Event<'_> {
     fn kind(&self) -> Kind {
@@ -167,6 +176,7 @@ impl Event<'_> {
             Event::Differs { .. } => Kind::Differs,
             Event::Gone { .. } => Kind::Gone,
             Event::Reopened { .. } => Kind::Reopened,
+            Event::Shown { .. } => Kind::Shown,
         }
     }
 }
@@ -214,7 +224,10 @@ pub fn all() -> Vec<Box<dyn Invariant>> {
         Box::new(epochs_monotonic::EpochsMonotonic::default()),
         Box::new(high_watermark_monotonic::HighWatermarkMonotonic),
         Box::new(high_watermark_held::HighWatermarkHeld),
+        Box::new(shown_committed::ShownCommitted::default()),
+        Box::new(joins_complete::JoinsComplete::default()),
         Box::new(quorum_majority::QuorumMajority),
+        Box::new(commits_own_epoch::CommitsOwnEpoch),
         Box::new(logs_equal::LogsEqual),
         Box::new(metadata_kept::MetadataKept),
         Box::new(leader_complete::LeaderComplete),

@@ -5,7 +5,7 @@
 //! of it is a plan of its own.
 
 use crate::scenario::{
-    Cluster, Consumer, Disk, Network, Phases, Producer, SCHEMA, Scenario, Topic,
+    Cluster, Consumer, Disk, Network, Phases, Producer, SCHEMA, SESSION_TIMEOUT_MS, Scenario, Topic,
 };
 use plan::{Controllers, Plan};
 
@@ -72,6 +72,8 @@ pub fn scenario(plan: &Plan, seed: u64) -> Scenario {
         fetch_bytes_max: 1 << 20,
         request_timeout_ms: 2_000,
         metadata_refresh_ms: 100,
+        lag_every_ms: 0,
+        session_timeout_ms: SESSION_TIMEOUT_MS,
     };
     Scenario {
         schema: SCHEMA.to_owned(),

@@ -158,6 +158,29 @@ pub struct Consumer {
     pub fetch_bytes_max: u32,
     pub request_timeout_ms: u64,
     pub metadata_refresh_ms: u64,
+    /// How often it asks where the logs end, as a tool that shows lag does; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lag_every_ms: u64,
+    /// Of its membership in a group, and the time that it may take to join it again.
+    #[serde(default = "session_timeout_ms", skip_serializing_if = "is_session_timeout")]
+    pub session_timeout_ms: u64,
+}
+
+/// `session.timeout.ms`: the least that brokers allow by default.
+pub const SESSION_TIMEOUT_MS: u64 = 6_000;
+
+fn session_timeout_ms() -> u64 {
+    SESSION_TIMEOUT_MS
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_session_timeout(ms: &u64) -> bool {
+    *ms == SESSION_TIMEOUT_MS
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One thing that goes wrong, `at_ms` after disasters began, and is over `for_ms` later (where it lasts).

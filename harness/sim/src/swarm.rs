@@ -3,17 +3,19 @@
 //! Promises: a seed (with the defects asked for) gives one scenario, always; a schedule that does not say that it exceeds
 //! the promise stays within the atlas. Swarm testing (Groce et al., ISSTA 2012): a schedule that leaves most kinds of
 //! faults out goes deeper into the ones that it has. "Make the unlikely likely": sizes and times are drawn towards their
-//! edges, and pairs of faults that matter together (`combination`) are drawn as such. Not here: any state of a run.
+//! edges, and pairs of faults that matter together (`combination`) are drawn as such; a seeded defect that is hard to meet is leant towards (`lean`). Not here: any state of a run.
 
 mod combination;
+mod lean;
 mod pace;
 
 use crate::scenario::{
-    Cluster, Consumer, Disk, FailingOp, Fault, Network, Phases, Producer, SCHEMA, Scenario, Topic,
-    What, Whom,
+    Cluster, Consumer, Disk, FailingOp, Fault, Network, Phases, Producer, SCHEMA,
+    SESSION_TIMEOUT_MS, Scenario, Topic, What, Whom,
 };
 use generator::random::Random;
 use model::settings::Acks;
+use node::defect::Defect;
 use std::collections::BTreeMap;
 
 /// A stream with the questions that a draw asks.
@@ -86,6 +88,10 @@ pub fn draw(seed: u64, defects: &[String]) -> Scenario {
     }
     scenario.faults = faults_of(&mut faults, &scenario);
     pace::keep(&mut scenario);
+    let mut leaning = Draw::new(seed, "lean");
+    for defect in defects.iter().filter_map(|name| Defect::from_name(name)) {
+        lean::lean(&mut leaning, defect, &mut scenario);
+    }
     scenario
 }
 
@@ -232,6 +238,8 @@ fn consumer(draw: &mut Draw, index: usize, shares: bool, scenario: &Scenario) ->
         fetch_bytes_max: u32::try_from(draw.scaled(200, 100_000)).expect("few bytes"),
         request_timeout_ms: draw.between(600, 2_500),
         metadata_refresh_ms: draw.scaled(50, 1_000),
+        lag_every_ms: 0,
+        session_timeout_ms: SESSION_TIMEOUT_MS,
     }
 }
 

@@ -50,6 +50,11 @@ impl Watch {
         self.invariants.has_lost_metadata()
     }
 
+    /// A reader was given the records of a partition below this offset, or told that its log ends there.
+    pub fn shown(&mut self, now_ns: u64, dir: &str, end_offset: i64) -> Result<(), Violation> {
+        self.invariants.shown(now_ns, dir, end_offset)
+    }
+
     /// The machine's node was just stepped.
     pub fn stepped(
         &mut self,

@@ -452,6 +452,12 @@ impl World {
                     self.coverage.event(&event);
                     self.history.record(now, event);
                 }
+                ClientEffect::Shown { log, end_offset } => {
+                    let topic = &self.topics[log.topic.0 as usize];
+                    let dir = format!("{topic}-{}", log.partition);
+                    let found = self.watch.shown(self.now_ns, &dir, end_offset);
+                    self.heed(found);
+                }
             }
         }
         self.client_effects = effects;

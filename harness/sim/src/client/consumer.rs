@@ -33,9 +33,15 @@ impl Consumer {
         ledger: CommitLedger,
     ) -> Consumer {
         let (refresh_ms, timeout_ms) = (settings.metadata_refresh_ms, settings.request_timeout_ms);
-        let fetching =
-            FetchSettings { wait_ms: settings.fetch_wait_ms, bytes_max: settings.fetch_bytes_max };
-        let of_group = |name: &String| Group::new(&setup, name, &target, ledger, timeout_ms);
+        let fetching = FetchSettings {
+            wait_ms: settings.fetch_wait_ms,
+            bytes_max: settings.fetch_bytes_max,
+            lag_every_ms: settings.lag_every_ms,
+        };
+        let of_group = |name: &String| {
+            let session_ms = settings.session_timeout_ms;
+            Group::new(&setup, name, &target, ledger, (timeout_ms, session_ms))
+        };
         Consumer {
             cluster: Cluster::new(&setup, &target.name, Lane::Control, refresh_ms, timeout_ms),
             reading: Reading::new(&setup, &target, fetching),
@@ -56,6 +62,11 @@ impl Consumer {
     /// Commits of its group that were acknowledged and are not there any more, in words.
     pub fn lost_commits(&self) -> &[String] {
         self.group.as_ref().map_or(&[], |group| &group.lost_commits)
+    }
+
+    /// Commits of its own that were acknowledged in the name of a generation that was over, in words.
+    pub fn late_commits(&self) -> &[String] {
+        self.group.as_ref().map_or(&[], |group| &group.late_commits)
     }
 
     /// How often its group gave it partitions.

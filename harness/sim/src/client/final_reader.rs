@@ -21,7 +21,7 @@ const APART_NS: u64 = 20 * MS;
 const BACKOFF_MS: u64 = 50;
 const REFRESH_MS: u64 = 500;
 const REQUEST_TIMEOUT_MS: u64 = 2_000;
-const FETCH: FetchSettings = FetchSettings { wait_ms: 100, bytes_max: 1 << 20 };
+const FETCH: FetchSettings = FetchSettings { wait_ms: 100, bytes_max: 1 << 20, lag_every_ms: 0 };
 
 /// What is known of one log's end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! Promises: what it was given is read and committed under the generation that gave it, and handed back (with a commit, where
 //! there is time) before the next is joined. Committed offsets are where reading goes on. What a coordinator acknowledged as
-//! committed is entered in a [`CommitLedger`] that all members share; one that is told less afterwards says so. Absent on
+//! committed is entered in a [`CommitLedger`] that all members share; one that is told less afterwards says so,
+//! and so does one whose commit is acknowledged although a later generation had begun before it asked. Absent on
 //! purpose: static members, cooperative rebalancing, the protocol of KIP-848.
 //!
 //! - [`asking`]: requests. [`answers`]: what coordinators answered. [`assigning`]: what a leader gives to whom.
@@ -19,9 +20,6 @@ use generator::random::Random;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// `session.timeout.ms`: the least that brokers allow by default; and half of `max.poll.interval.ms`, so to speak.
-const SESSION_TIMEOUT_MS: u64 = 6_000;
-const REBALANCE_TIMEOUT_MS: u64 = 6_000;
 const HEARTBEAT_NS: u64 = 500 * MS;
 /// `auto.commit.interval.ms`.
 const COMMIT_NS: u64 = 200 * MS;
@@ -30,7 +28,14 @@ const LOST_COMMITS_MAX: usize = 20;
 
 /// What was acknowledged as committed, by group and partition. All members of all groups of a run share one.
 #[derive(Clone, Debug, Default)]
-pub struct CommitLedger(Arc<Mutex<BTreeMap<(String, u32), Entry>>>);
+pub struct CommitLedger(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    entries: BTreeMap<(String, u32), Entry>,
+    /// The generation that a member was told last to have begun, by group.
+    generations: BTreeMap<String, i32>,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Entry {
@@ -40,34 +45,44 @@ enum Entry {
 }
 
 impl CommitLedger {
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<(String, u32), Entry>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().expect("nobody panics while holding it")
     }
 
+    /// A member was told that the generation has begun.
+    fn began(&self, group: &str, generation: i32) {
+        self.known().generations.insert(group.to_owned(), generation);
+    }
+
+    /// Whether a later generation is known to have begun.
+    fn is_over(&self, group: &str, generation: i32) -> bool {
+        self.known().generations.get(group).is_some_and(|newest| *newest > generation)
+    }
+
     fn committed(&self, group: &str, partition: u32, offset: i64) {
-        let mut entries = self.entries();
-        let entry = entries.entry((group.to_owned(), partition)).or_insert(Entry::At(offset));
-        if let Entry::At(known) = entry {
-            *known = offset.max(*known);
+        let mut known = self.known();
+        let entry = known.entries.entry((group.to_owned(), partition)).or_insert(Entry::At(offset));
+        if let Entry::At(at) = entry {
+            *at = offset.max(*at);
         }
     }
 
     fn void(&self, group: &str, partitions: impl Iterator<Item = u32>) {
-        let mut entries = self.entries();
+        let mut known = self.known();
         for partition in partitions {
-            entries.insert((group.to_owned(), partition), Entry::Void);
+            known.entries.insert((group.to_owned(), partition), Entry::Void);
         }
     }
 
     fn at_least(&self, group: &str, partition: u32) -> Option<i64> {
-        match self.entries().get(&(group.to_owned(), partition)) {
+        match self.known().entries.get(&(group.to_owned(), partition)) {
             Some(Entry::At(offset)) => Some(*offset),
             _ => None,
         }
     }
 
     fn is_void(&self, group: &str, partition: u32) -> bool {
-        matches!(self.entries().get(&(group.to_owned(), partition)), Some(Entry::Void))
+        matches!(self.known().entries.get(&(group.to_owned(), partition)), Some(Entry::Void))
     }
 }
 
@@ -80,8 +95,12 @@ pub(super) enum Ask {
     /// For the partitions that were given, with what the ledger knew to be committed when it was asked.
     Offsets(BTreeMap<u32, Option<i64>>),
     Heartbeat,
-    /// Offsets by partition, and the epoch of the record before.
-    Commit(Vec<(u32, i64, i32)>),
+    /// Offsets by partition, and the epoch of the record before. `late`: in the name of a generation that was known to be
+    /// over by then.
+    Commit {
+        offsets: Vec<(u32, i64, i32)>,
+        late: bool,
+    },
     Leave,
 }
 
@@ -105,6 +124,8 @@ pub(super) struct Group {
     ledger: CommitLedger,
     random: Random,
     request_timeout_ns: u64,
+    /// Of the member, and how long a rebalance may wait for it.
+    session_timeout_ms: u64,
     state: State,
     coordinator: Option<i32>,
     member_id: String,
@@ -123,6 +144,8 @@ pub(super) struct Group {
     seeks_seen: u64,
     /// Commits that were acknowledged and are not there any more, in words.
     pub lost_commits: Vec<String>,
+    /// Commits that were acknowledged in the name of a generation that was over, in words.
+    pub late_commits: Vec<String>,
     /// Assignments so far.
     pub assignments: u64,
     pub wake_ns: Option<u64>,
@@ -134,7 +157,7 @@ impl Group {
         name: &str,
         target: &Target,
         ledger: CommitLedger,
-        request_timeout_ms: u64,
+        (request_timeout_ms, session_timeout_ms): (u64, u64),
     ) -> Group {
         let mut random = setup.random.clone();
         Group {
@@ -143,6 +166,7 @@ impl Group {
             ledger,
             random: Random::new(random.next(), "group"),
             request_timeout_ns: request_timeout_ms * MS,
+            session_timeout_ms,
             state: State::Join,
             coordinator: None,
             member_id: String::new(),
@@ -157,6 +181,7 @@ impl Group {
             committed: BTreeMap::new(),
             seeks_seen: 0,
             lost_commits: Vec::new(),
+            late_commits: Vec::new(),
             assignments: 0,
             wake_ns: None,
         }
@@ -285,5 +310,22 @@ impl Group {
         }
         self.generation = -1;
         self.state = State::Join;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_is_over_when_a_member_of_a_later_one_was_told() {
+        let ledger = CommitLedger::default();
+        assert!(!ledger.is_over("g", 1));
+        let shared = ledger.clone();
+        shared.began("g", 2);
+        assert!(ledger.is_over("g", 1) && !ledger.is_over("g", 2) && !ledger.is_over("h", 1));
+        // A group that was lost with its coordinator's log counts from the start again.
+        shared.began("g", 1);
+        assert!(!ledger.is_over("g", 1));
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Ask {
         asked: Asked,
         latest: bool,
     },
+    /// ListOffsets for the end of a partition's log, whatever its position.
+    End(u32),
     Epoch(Asked),
     Group(group::Ask),
 }
@@ -63,6 +65,8 @@ pub(super) struct Asked {
 pub(super) struct FetchSettings {
     pub wait_ms: u64,
     pub bytes_max: u32,
+    /// How often to ask how far the logs go; 0: never.
+    pub lag_every_ms: u64,
 }
 
 pub(super) struct Reading {
@@ -78,6 +82,9 @@ pub(super) struct Reading {
     /// Brokers that have a Fetch of ours.
     fetching: Vec<i32>,
     turn: usize,
+    end_asked: bool,
+    end_turn: usize,
+    end_at_ns: u64,
     /// Records read so far.
     pub read: u64,
     /// How often a position was moved without reading.
@@ -100,6 +107,9 @@ impl Reading {
             assignment: 0,
             fetching: Vec::new(),
             turn: 0,
+            end_asked: false,
+            end_turn: 0,
+            end_at_ns: 0,
             read: 0,
             seeks: 0,
             wake_ns: None,
@@ -206,6 +216,7 @@ impl Reading {
         effects: &mut Vec<ClientEffect>,
     ) {
         self.wake_ns = None;
+        self.ask_for_end(now_ns, cluster, effects);
         let mut fetches: Vec<(i32, Vec<(u32, i32)>)> = Vec::new();
         for (partition, position) in &mut self.positions {
             if position.busy {
@@ -306,6 +317,39 @@ impl Reading {
         let timeout_ns = cluster.request_timeout_ns + self.settings.wait_ms * MS;
         let ask = Some(Ask::Fetch(asked));
         cluster.send(now_ns, peer, key::FETCH, version, &body, timeout_ns, ask, effects);
+    }
+
+    /// As a tool that shows how far consumers lag behind: asks one leader after the other where its log ends.
+    fn ask_for_end(
+        &mut self,
+        now_ns: u64,
+        cluster: &mut Cluster<Ask>,
+        effects: &mut Vec<ClientEffect>,
+    ) {
+        if self.settings.lag_every_ms == 0 || self.end_asked || self.positions.is_empty() {
+            return;
+        }
+        if now_ns >= self.end_at_ns {
+            self.end_at_ns = now_ns + self.settings.lag_every_ms * MS;
+            self.end_turn += 1;
+            let partition = self.positions.keys().nth(self.end_turn % self.positions.len());
+            let partition = partition.copied().unwrap_or(0);
+            if let Some(leader) = cluster.leader(partition) {
+                let peer = Peer { broker: leader.broker, lane: Lane::Control };
+                if cluster.connections.open(now_ns, peer, effects) {
+                    let version =
+                        cluster.connections.version(peer, key::LIST_OFFSETS, LIST_OFFSETS_VERSION);
+                    let version = version.unwrap_or(LIST_OFFSETS_VERSION);
+                    let body = list_offsets(cluster, partition, true, leader.epoch);
+                    let (timeout_ns, ask) = (cluster.request_timeout_ns, Some(Ask::End(partition)));
+                    self.end_asked = true;
+                    let api_key = key::LIST_OFFSETS;
+                    cluster.send(now_ns, peer, api_key, version, &body, timeout_ns, ask, effects);
+                    return;
+                }
+            }
+        }
+        self.wake_ns = sooner(self.wake_ns, Some(self.end_at_ns));
     }
 
     fn backoff_ns(&mut self, now_ns: u64) -> u64 {

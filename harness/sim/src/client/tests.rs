@@ -57,5 +57,7 @@ fn consumer_settings(group: Option<&str>) -> scenario::Consumer {
         fetch_bytes_max: 1 << 16,
         request_timeout_ms: 1_000,
         metadata_refresh_ms: 1_000,
+        lag_every_ms: 0,
+        session_timeout_ms: scenario::SESSION_TIMEOUT_MS,
     }
 }

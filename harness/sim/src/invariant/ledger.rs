@@ -169,6 +169,11 @@ impl Ledger {
         self.dirs.get(number).map_or("?", String::as_str)
     }
 
+    /// Whose log is in the directory of this name.
+    pub fn id_of(&self, dir: &str) -> Option<LogId> {
+        self.ids.get(*self.dir_numbers.get(dir)?).copied().flatten()
+    }
+
     pub fn copy(&self, node: u16, id: LogId) -> Option<&Copy> {
         self.copies.get(&(node, *self.numbers.get(&id)?))
     }

@@ -23,10 +23,19 @@ impl Invariant for OneVote {
 
     fn on_event(&mut self, event: &Event<'_>, glimpse: &Glimpse) -> Result<(), String> {
         let Event::Quorum { node, now, .. } = event else { return Ok(()) };
-        let Some(voted) = now.voted.filter(|_| now.told && now.is_voter) else { return Ok(()) };
-        if now.epoch <= glimpse.losses.forgotten_by(*node) {
+        if !now.told || !now.is_voter || now.epoch <= glimpse.losses.forgotten_by(*node) {
             return Ok(());
         }
+        let Some(voted) = now.voted else {
+            // Whoever asks first would get a second vote.
+            return match self.votes.get(&(*node, now.epoch)) {
+                Some(before) => Err(format!(
+                    "n{node} voted for n{before} in epoch {} and does not know it any more",
+                    now.epoch
+                )),
+                None => Ok(()),
+            };
+        };
         let before = *self.votes.entry((*node, now.epoch)).or_insert(voted);
         if before == voted {
             return Ok(());
@@ -56,6 +65,16 @@ mod tests {
         stage.restart(1);
         assert_eq!(vote(&mut stage, 4, 2, true), Ok(()));
         assert!(vote(&mut stage, 3, 2, true).is_err());
+    }
+
+    #[test]
+    fn a_vote_that_was_told_is_not_forgotten() {
+        let mut stage = Stage::of(OneVote::default());
+        assert_eq!(vote(&mut stage, 3, 2, true), Ok(()));
+        stage.restart(1);
+        let told = stage.quorum(1, |quorum| quorum.voted = None).unwrap_err();
+        assert_eq!(told, "n1 voted for n2 in epoch 3 and does not know it any more");
+        assert_eq!(stage.quorum(1, |quorum| quorum.epoch = 4), Ok(()), "a new epoch has no vote");
     }
 
     #[test]

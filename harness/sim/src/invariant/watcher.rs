@@ -24,6 +24,8 @@ pub struct Invariants {
     pub(super) floors: FxHashMap<(u16, LogId), i64>,
     /// Nodes that lost dirty pages while they ran on.
     pub(super) soft: Members,
+    /// Nodes that had a bit flipped somewhere on their disk; an old state of it may have that, too.
+    pub(super) rotten: Members,
     /// When a node's image is looked at again.
     image_due_ns: FxHashMap<u16, u64>,
 }
@@ -48,6 +50,7 @@ impl Invariants {
             glimpse: Glimpse::default(),
             floors: FxHashMap::default(),
             soft: Members(0),
+            rotten: Members(0),
             image_due_ns: FxHashMap::default(),
         }
     }
@@ -112,6 +115,15 @@ impl Invariants {
             self.tell(&Event::Acknowledged { node, acknowledged: *acknowledged, end_offset })?;
         }
         Ok(())
+    }
+
+    /// A reader was given the records of a partition below this offset, or told that its log ends there.
+    pub fn shown(&mut self, now_ns: u64, dir: &str, end_offset: i64) -> Result<(), Violation> {
+        self.glimpse.now_ns = now_ns;
+        match self.glimpse.ledger.id_of(dir) {
+            Some(id) => self.tell(&Event::Shown { id, end_offset }),
+            None => Ok(()),
+        }
     }
 
     fn state(&mut self, node: u16) -> &mut NodeState {
@@ -330,7 +342,8 @@ fn tell(
     glimpse: &Glimpse,
 ) -> Result<(), Violation> {
     // With its metadata a cluster may forget who led in which epoch, and all that follows from that.
-    let is_local = matches!(event.kind(), Kind::Partition | Kind::Committed | Kind::Reopened);
+    let is_local =
+        matches!(event.kind(), Kind::Partition | Kind::Committed | Kind::Reopened | Kind::Shown);
     if glimpse.losses.metadata && !is_local {
         return Ok(());
     }

@@ -324,10 +324,13 @@ impl Cast {
         for host in self.clients() {
             let Some(actor) = world.client(host) else { continue };
             let complaint = actor.client().complaints().first().cloned();
-            let lost = match actor {
-                Actor::Consumer(consumer) => consumer.lost_commits().first().cloned(),
-                _ => None,
+            let (lost, late) = match actor {
+                Actor::Consumer(consumer) => {
+                    (consumer.lost_commits().first(), consumer.late_commits().first())
+                }
+                _ => (None, None),
             };
+            let (lost, late) = (lost.cloned(), late.cloned());
             let assigned = match actor {
                 Actor::Consumer(consumer) => consumer.assignments(),
                 _ => 0,
@@ -335,6 +338,9 @@ impl Cast {
             world.coverage.add("group: joined", assigned);
             if let Some(complaint) = complaint {
                 world.fail("protocol", format!("{}: {complaint}", self.name(host)));
+            }
+            if let Some(late) = late {
+                world.fail("generation-over", format!("{}: {late}", self.name(host)));
             }
             if let Some(lost) = lost {
                 world.fail("committed-offset-lost", format!("{}: {lost}", self.name(host)));

@@ -39,7 +39,7 @@ impl Group {
     fn lost(&mut self, now_ns: u64, ask: &Ask) {
         match ask {
             Ask::Heartbeat => self.heartbeat_asked = false,
-            Ask::Commit(_) => self.commit_asked = false,
+            Ask::Commit { .. } => self.commit_asked = false,
             Ask::Leave => self.state = State::Left,
             _ => self.asked = false,
         }
@@ -83,6 +83,7 @@ impl Group {
                 }
                 let given = read_assignment(&answer.assignment, &self.target.name);
                 let given = given.ok_or("an assignment does not parse")?;
+                self.ledger.began(&self.name, self.generation);
                 self.state = State::Offsets(given);
                 self.heartbeat_at_ns = now_ns + HEARTBEAT_NS;
             }
@@ -99,10 +100,10 @@ impl Group {
                     self.refused(now_ns, answer.error_code, reading, effects);
                 }
             }
-            Ask::Commit(offsets) => {
+            Ask::Commit { offsets, late } => {
                 let answer: OffsetCommitResponse = read(peer, version, body)?;
                 self.commit_asked = false;
-                self.on_committed(now_ns, offsets, &answer, reading, effects);
+                self.on_committed(now_ns, (offsets, *late), &answer, reading, effects);
             }
             Ask::Leave => self.state = State::Left,
         }
@@ -231,7 +232,7 @@ impl Group {
     fn on_committed(
         &mut self,
         now_ns: u64,
-        offsets: &[(u32, i64, i32)],
+        (offsets, late): (&[(u32, i64, i32)], bool),
         answer: &OffsetCommitResponse,
         reading: &mut Reading,
         effects: &mut Vec<ClientEffect>,
@@ -242,6 +243,12 @@ impl Group {
             if found.is_some_and(|told| told.error_code == 0) {
                 self.ledger.committed(&self.name, *partition, *offset);
                 self.committed.insert(*partition, *offset);
+                if late && self.late_commits.len() < LOST_COMMITS_MAX {
+                    self.late_commits.push(format!(
+                        "group {}: {offset} was committed for partition {partition} by a member of a generation that was over",
+                        self.name
+                    ));
+                }
             }
         }
         let error = told.iter().map(|told| told.error_code).find(|code| *code != 0);

@@ -49,7 +49,7 @@ impl Group {
     ) {
         let version = cluster.connections.version(peer, api_key, highest).unwrap_or(highest);
         let timeout_ns = match ask {
-            Ask::Join => REBALANCE_TIMEOUT_MS * MS + JOIN_SLACK_NS,
+            Ask::Join => self.session_timeout_ms * MS + JOIN_SLACK_NS,
             _ => self.request_timeout_ns,
         };
         let ask = Some(reading::Ask::Group(ask));
@@ -88,13 +88,14 @@ impl Group {
         match &self.state {
             State::Join => {
                 let metadata = Bytes::from(subscription(&self.target.name));
+                let timeout_ms = i32::try_from(self.session_timeout_ms).unwrap_or(i32::MAX);
                 let protocol = JoinGroupRequestProtocol::default()
                     .with_name(text(PROTOCOL))
                     .with_metadata(metadata);
                 let body = JoinGroupRequest::default()
                     .with_group_id(self.id())
-                    .with_session_timeout_ms(SESSION_TIMEOUT_MS as i32)
-                    .with_rebalance_timeout_ms(REBALANCE_TIMEOUT_MS as i32)
+                    .with_session_timeout_ms(timeout_ms)
+                    .with_rebalance_timeout_ms(timeout_ms)
                     .with_member_id(text(&self.member_id))
                     .with_protocol_type(text("consumer"))
                     .with_protocols(vec![protocol]);
@@ -191,6 +192,8 @@ impl Group {
             .with_member_id(text(&self.member_id))
             .with_topics(vec![topic]);
         self.commit_asked = true;
-        self.send(now_ns, peer, OFFSET_COMMIT, &body, Ask::Commit(moved), cluster, effects);
+        let late = self.ledger.is_over(&self.name, self.generation);
+        let ask = Ask::Commit { offsets: moved, late };
+        self.send(now_ns, peer, OFFSET_COMMIT, &body, ask, cluster, effects);
     }
 }

@@ -64,6 +64,12 @@ impl Reading {
                             self.on_offset(now_ns, *asked, *latest, told, cluster, effects);
                         })
                     }
+                    Ask::End(partition) => {
+                        read::<ListOffsetsResponse>(peer, version, body).map(|answer| {
+                            let told = answer.topics.iter().flat_map(|topic| &topic.partitions);
+                            self.on_end(*partition, told.into_iter().next(), effects);
+                        })
+                    }
                     Ask::Epoch(asked) => read::<OffsetForLeaderEpochResponse>(peer, version, body)
                         .map(|answer| {
                             let told = answer.topics.iter().flat_map(|topic| &topic.partitions);
@@ -90,6 +96,7 @@ impl Reading {
                 }
             }
             Ask::Offset { asked, .. } | Ask::Epoch(asked) => self.again(now_ns, *asked),
+            Ask::End(_) => self.end_asked = false,
             Ask::Group(_) => {}
         }
     }
@@ -228,6 +235,8 @@ impl Reading {
         let end = (high_watermark >= 0 && offset >= high_watermark && !damage).then_some(offset);
         let is_news = end.is_some() && position.end_told != end;
         position.end_told = end;
+        let end_offset = offset.max(high_watermark);
+        effects.push(ClientEffect::Shown { log, end_offset });
         if !records.is_empty() {
             self.read += records.len() as u64;
             let (reader, pass) = (self.session, self.pass);
@@ -263,6 +272,10 @@ impl Reading {
             }
             return;
         };
+        if latest {
+            let log = self.log(asked.partition);
+            effects.push(ClientEffect::Shown { log, end_offset: found.offset });
+        }
         let Some(position) = self.asked_of(asked) else { return };
         position.busy = false;
         match position.stage {
@@ -274,6 +287,20 @@ impl Reading {
                 self.bring_back(now_ns, asked, start, found.offset, effects);
             }
             _ => {}
+        }
+    }
+
+    /// Where a log ends, for those who want to know how far behind they are.
+    fn on_end(
+        &mut self,
+        partition: u32,
+        told: Option<&ListOffsetsPartitionResponse>,
+        effects: &mut Vec<ClientEffect>,
+    ) {
+        self.end_asked = false;
+        if let Some(told) = told.filter(|told| told.error_code == 0 && told.offset >= 0) {
+            let log = self.log(partition);
+            effects.push(ClientEffect::Shown { log, end_offset: told.offset });
         }
     }
 

@@ -79,6 +79,7 @@ impl<C: Client> Script<C> {
     fn carry_out(&mut self, effect: ClientEffect, inputs: &mut VecDeque<Input>) {
         match effect {
             ClientEffect::Record(event) => self.history.push(event),
+            ClientEffect::Shown { .. } => {}
             ClientEffect::Close { conn } => {
                 self.closed.insert(conn);
             }

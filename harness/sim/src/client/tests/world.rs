@@ -136,6 +136,7 @@ impl World {
                 ClientEffect::Send { conn, parts } => self.send((who, conn), &parts),
                 ClientEffect::Close { conn } => self.hang_up((who, conn)),
                 ClientEffect::Record(event) => self.record(event),
+                ClientEffect::Shown { .. } => {}
             }
         }
     }
