@@ -223,10 +223,8 @@ fn topic_of_metadata(topic: &MetadataResponseTopic) -> Topic {
         offline: ids(&p.offline_replicas),
         elr: vec![],
     };
-    let mut partitions: Vec<Partition> = topic.partitions.iter().map(partition).collect();
-    partitions.sort_by_key(|p| p.partition);
-    let name = topic.name.as_ref().map(|n| n.0.to_string()).unwrap_or_default();
-    Topic { name, id: topic.topic_id, internal: topic.is_internal, partitions }
+    let partitions = topic.partitions.iter().map(partition).collect();
+    told(topic.name.as_ref(), topic.topic_id, topic.is_internal, partitions)
 }
 
 fn topic_described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
@@ -239,10 +237,18 @@ fn topic_described(topic: &DescribeTopicPartitionsResponseTopic) -> Topic {
         offline: ids(&p.offline_replicas),
         elr: p.eligible_leader_replicas.as_deref().map(ids).unwrap_or_default(),
     };
-    let mut partitions: Vec<Partition> = topic.partitions.iter().map(partition).collect();
+    let partitions = topic.partitions.iter().map(partition).collect();
+    told(topic.name.as_ref(), topic.topic_id, topic.is_internal, partitions)
+}
+
+fn told(
+    name: Option<&TopicName>,
+    id: Uuid,
+    internal: bool,
+    mut partitions: Vec<Partition>,
+) -> Topic {
     partitions.sort_by_key(|p| p.partition);
-    let name = topic.name.as_ref().map(|n| n.0.to_string()).unwrap_or_default();
-    Topic { name, id: topic.topic_id, internal: topic.is_internal, partitions }
+    Topic { name: name.map(|n| n.0.to_string()).unwrap_or_default(), id, internal, partitions }
 }
 
 pub(crate) fn topic_name(name: &str) -> TopicName {
