@@ -3,7 +3,8 @@
 //! Promises: a seed (with the defects asked for) gives one scenario, always; a schedule that does not say that it exceeds
 //! the promise stays within the atlas. Swarm testing (Groce et al., ISSTA 2012): a schedule that leaves most kinds of
 //! faults out goes deeper into the ones that it has. "Make the unlikely likely": sizes and times are drawn towards their
-//! edges, and pairs of faults that matter together (`combination`) are drawn as such; a seeded defect that is hard to meet is leant towards (`lean`). Not here: any state of a run.
+//! edges, and pairs of faults that matter together (`combination`) are drawn as such; a seeded defect that is hard to meet
+//! is leant towards (`lean`). Not here: any state of a run.
 
 mod combination;
 mod lean;
