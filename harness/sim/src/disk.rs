@@ -202,6 +202,11 @@ impl Disk {
         self.full = full;
     }
 
+    /// Whether whoever uses it is about to be told of a failure.
+    pub fn is_failing(&self) -> bool {
+        self.full || self.failing.iter().any(|count| *count > 0)
+    }
+
     /// Makes operations that are submitted from now take this many times as long; `None`: no longer.
     pub fn slow(&mut self, factor: Option<u32>) {
         self.queue.slow(factor);

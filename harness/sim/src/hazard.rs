@@ -20,6 +20,14 @@ pub trait Hazard {
     fn is_idle(&self) -> bool;
     /// Every fault as it stands, for the judge.
     fn records(&self) -> Vec<FaultRecord>;
+    /// Whether these nodes may be killed and left out at first while the others are healed.
+    fn may_leave_out(&mut self, _: &World, _: &[u16]) -> bool {
+        true
+    }
+    /// Something was done that the design of the broker is not made to survive, as the schedule wanted it.
+    fn was_excessive(&self) -> bool {
+        false
+    }
 }
 
 /// Nothing goes wrong: while a cluster comes up.

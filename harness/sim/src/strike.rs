@@ -4,9 +4,10 @@
 //! or what finds nobody, is not injected and recorded as such; whatever is broken is mended when its time is over or
 //! [`Hazard::heal`] is asked for. Every fault ends as one [`FaultRecord`], for the judge.
 
-use crate::atlas::{Atlas, Takes, takes};
+use crate::atlas::{Atlas, Standing, Takes, takes};
 use crate::hazard::Hazard;
 use crate::invariant::Loss;
+use crate::machine::Machine;
 use crate::network::Host;
 use crate::run::cast::Cast;
 use crate::scenario::{Fault, Scenario, What, Whom};
@@ -78,9 +79,6 @@ impl Hazard for Strikes {
             }
             let (index, fault) = (self.next, fault.clone());
             self.next += 1;
-            if self.is_whole(world) {
-                self.atlas.all_whole();
-            }
             self.strike(index, &fault, world, cast);
         }
     }
@@ -123,21 +121,48 @@ impl Hazard for Strikes {
     fn records(&self) -> Vec<FaultRecord> {
         self.records.clone()
     }
+
+    fn may_leave_out(&mut self, world: &World, nodes: &[u16]) -> bool {
+        self.allows(Takes::Process, nodes, world)
+    }
+
+    fn was_excessive(&self) -> bool {
+        self.atlas.was_exceeded()
+    }
 }
 
 impl Strikes {
-    /// Every partition's ISR is whole, and every damaged node is up.
-    fn is_whole(&self, world: &World) -> bool {
-        let up = |id: &u16| world.machines.get(id).is_some_and(|machine| machine.is_up());
-        self.atlas.damaged().iter().all(up)
-            && world.observer.partitions().all(|state| state.isr.len() == state.replicas.len())
+    /// Brokers that are not what the metadata takes them for, or about to end.
+    fn unsound(&self, world: &World) -> BTreeSet<u16> {
+        let is_sound = |machine: &&Machine| {
+            let Some(inspection) = machine.node().map(|node| node.inspect()) else { return false };
+            let Some(epoch) = inspection.broker.and_then(|broker| broker.epoch) else {
+                return false;
+            };
+            let registered = inspection.image.broker(i32::from(machine.id));
+            registered.is_some_and(|known| known.epoch == epoch && !known.fenced)
+                && !machine.disk.is_failing()
+                && !self.rotten.contains(&machine.id)
+        };
+        world
+            .machines
+            .values()
+            .filter(|machine| !is_sound(machine))
+            .map(|machine| machine.id)
+            .collect()
+    }
+
+    fn allows(&mut self, takes: Takes, nodes: &[u16], world: &World) -> bool {
+        let partitions = world.observer.partitions().collect();
+        let standing = Standing { partitions, unsound: self.unsound(world) };
+        self.atlas.allows(takes, nodes, &standing)
     }
 
     fn strike(&mut self, index: usize, fault: &Fault, world: &mut World, cast: &mut Cast) {
         let hit = targets(&fault.what, world);
         let nodes: Vec<u16> = hit.clone().unwrap_or_default();
         let takes = takes(&fault.what);
-        let fits = hit.is_some() && self.atlas.allows(takes, &nodes);
+        let fits = hit.is_some() && self.allows(takes, &nodes, world);
         let end = if fits { self.carry_out(&fault.what, &nodes, world, cast) } else { None };
         let Some(end) = end else {
             self.records[index].state = FaultState::NotInjected;
@@ -153,7 +178,7 @@ impl Strikes {
         record.asked_ms = Some(now_ms);
         record.confirmed_ms = Some(now_ms);
         record.destroys = match takes {
-            Takes::Nothing => Destroys::Nothing,
+            Takes::Nothing | Takes::Process => Destroys::Nothing,
             Takes::Unsynced => Destroys::Unsynced,
             Takes::Disk => Destroys::Disk,
         };

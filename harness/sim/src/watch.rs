@@ -50,6 +50,11 @@ impl Watch {
         self.invariants.has_lost_metadata()
     }
 
+    /// Faults destroyed every copy that counted of something committed in a partition of this topic.
+    pub fn may_have_lost(&self, topic: &str) -> bool {
+        self.invariants.may_have_lost(topic)
+    }
+
     /// A reader was given the records of a partition below this offset, or told that its log ends there.
     pub fn shown(&mut self, now_ns: u64, dir: &str, end_offset: i64) -> Result<(), Violation> {
         self.invariants.shown(now_ns, dir, end_offset)

@@ -53,6 +53,15 @@ pub struct CommittedLog {
     end_offset: i64,
     /// How far each node was compared.
     verified: FxHashMap<u16, i64>,
+    /// Since an excused loss, other records stand in the place of what was committed.
+    rewritten: Option<Rewritten>,
+}
+
+/// From this offset on, in this leader epoch.
+#[derive(Clone, Copy, Debug)]
+struct Rewritten {
+    offset: i64,
+    leader_epoch: i32,
 }
 
 /// What came of a high watermark that moved on.
@@ -82,6 +91,19 @@ impl CommittedLog {
         self.ranges.iter().rev().find(is_due).map_or(0, |range| range.end_offset)
     }
 
+    /// Somebody who was away comes back with what was committed before it was lost, and with the high watermark that
+    /// vouched for it. He will cut it off, as he is told to by who leads now.
+    fn is_survivor(&self, difference: &Difference) -> bool {
+        self.rewritten.zip(difference.found.as_ref()).is_some_and(|(rewritten, found)| {
+            rewritten.offset <= difference.offset && found.leader_epoch < rewritten.leader_epoch
+        })
+    }
+
+    /// Whether records that were committed may be gone, or were.
+    pub fn has_excused(&self) -> bool {
+        self.rewritten.is_some() || self.ranges.iter().any(|range| range.excused)
+    }
+
     fn is_excused(&self, offset: i64) -> bool {
         let at = self.ranges.partition_point(|range| range.end_offset <= offset);
         self.ranges.get(at).is_none_or(|range| range.excused)
@@ -102,9 +124,14 @@ impl CommittedLog {
         let difference = self.difference(copy, from, high_watermark.min(self.end_offset));
         if let Some(difference) = difference {
             if !difference.excused {
-                advanced.difference = Some(difference);
+                advanced.difference = Some(difference).filter(|found| !self.is_survivor(found));
                 return advanced;
             }
+            let found = difference.found.as_ref();
+            let leader_epoch = found.map_or(advance.leader_epoch, |found| found.leader_epoch);
+            let offset =
+                self.rewritten.map_or(i64::MAX, |before| before.offset).min(difference.offset);
+            self.rewritten = Some(Rewritten { offset, leader_epoch });
             self.forget_from(difference.offset);
         }
         let begin = self.entries.len();
@@ -331,6 +358,22 @@ mod tests {
         // Others may come now.
         assert!(log.advance(&copy(&[5, 6, 7]), &by(2, 7, ALL)).difference.is_none());
         assert_eq!(log.entries().len(), 3);
+    }
+
+    #[test]
+    fn who_was_away_while_records_were_lost_may_come_back_with_them() {
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5, 8]), &by(1, 8, ALL));
+        log.excuse_all();
+        assert!(log.has_excused());
+        let other = Copy { entries: vec![entry(0, 5, 1), entry(5, 6, 3)], ..Copy::default() };
+        let anew = Advance { leader_epoch: 3, ..by(2, 6, Members(0b100)) };
+        assert_eq!(log.advance(&other, &anew).fresh, 1..2);
+        assert!(log.advance(&copy(&[5, 8]), &by(3, 8, Members(0))).difference.is_none());
+        assert_eq!(log.end_offset(), 6, "what was lost is not committed again");
+        let third = Copy { entries: vec![entry(0, 5, 1), entry(5, 7, 3)], ..Copy::default() };
+        let difference = log.advance(&third, &Advance { node: 3, ..anew }).difference;
+        assert_eq!(difference.map(|d| d.offset), Some(5), "nobody ever committed this");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::state::{LogId, Loss, METADATA, Members};
 use super::watcher::Invariants;
-use super::{Event, Violation};
+use super::{Event, Glimpse, Violation};
 use node::inspect::ReplicaRole;
 
 impl Invariants {
@@ -27,6 +27,7 @@ impl Invariants {
         let life = state.life;
         let soft = self.soft.contains(node);
         self.soft = self.soft.without(node);
+        let rotten = self.rotten.contains(node);
         let mut floors: Vec<(LogId, i64)> = Vec::with_capacity(state.partitions.len() + 1);
         for partition in &mut state.partitions {
             partition.role = ReplicaRole::Offline;
@@ -39,7 +40,8 @@ impl Invariants {
             quorum.is_leader = false;
             floors.push((METADATA, quorum.log_end_offset));
         }
-        for (id, end) in floors {
+        // Which bit of which log flipped is not kept: nothing is known of what is on this disk.
+        for (id, end) in floors.into_iter().filter(|_| !rotten) {
             let copy = self.glimpse.ledger.copy(node, id);
             // A cut within a batch takes the batch.
             self.floors.insert((node, id), copy.map_or(0, |copy| copy.boundary(end)));
@@ -54,6 +56,9 @@ impl Invariants {
         let Some(state) = self.glimpse.nodes.get(&node) else { return Ok(()) };
         if state.up && loss == Loss::Unsynced {
             self.soft = self.soft.with(node);
+        }
+        if loss == Loss::Rotted {
+            self.rotten = self.rotten.with(node);
         }
         let quorum = state.quorum;
         let logs: Vec<(LogId, i64, i64)> = state
@@ -87,6 +92,14 @@ impl Invariants {
         }
         self.lower_floor(node, METADATA, loss, quorum.durable_offset);
         Ok(())
+    }
+
+    /// Whether faults destroyed every copy that counted of something committed in a partition of this topic.
+    pub fn may_have_lost(&self, topic: &str) -> bool {
+        let Glimpse { committed, ledger, .. } = &self.glimpse;
+        let is_of = |dir: &str| dir.rsplit_once('-').is_some_and(|(name, _)| name == topic);
+        let mut ids = committed.ids().into_iter().filter(|id| is_of(ledger.dir(*id)));
+        ids.any(|id| committed.log(id).is_some_and(|log| log.has_excused()))
     }
 
     fn lower_floor(&mut self, node: u16, id: LogId, loss: Loss, durable: i64) {

@@ -42,6 +42,10 @@ impl Members {
         Members(self.0 | other.0)
     }
 
+    pub fn minus(self, other: Members) -> Members {
+        Members(self.0 & !other.0)
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,8 +1,9 @@
 //! What drives the invariants, on a real node and on made-up operations.
 
+use super::committed::Advance;
 use super::ledger::Ledger;
 use super::stage::{LOG, entry};
-use super::state::{Loss, METADATA};
+use super::state::{Loss, METADATA, Members};
 use super::*;
 use bytes::Bytes;
 use log::io::{FileId, IoOp, IoResult, Token};
@@ -228,6 +229,36 @@ fn a_log_that_lost_its_end_is_noticed_unless_a_fault_took_it() {
             assert_eq!(violation.invariant, "recovered-prefix");
         }
     }
+}
+
+#[test]
+fn nothing_is_known_of_a_disk_on_which_a_bit_flipped_under_a_process() {
+    let mut alone = Alone::new(MemoryDisk::default(), Invariants::default(), 1_000_000);
+    assert_eq!(alone.run_for(3_000), Ok(()));
+    let (mut disk, mut invariants) = (alone.disk, alone.invariants);
+    assert_eq!(invariants.lost(alone.now_ns, 1, Loss::Rotted), Ok(()));
+    // What it holds for committed from now on is not on its disk for sure.
+    let end_offset = invariants.glimpse.committed.log(METADATA).expect("it").end_offset() + 1;
+    let advance = Advance {
+        node: 1,
+        counts: true,
+        log_start_offset: 0,
+        high_watermark: end_offset,
+        leader_epoch: 1,
+        holders: Members(0b10),
+    };
+    assert_eq!(invariants.advance(METADATA, &advance), Ok(()));
+    let log = invariants.glimpse.committed.log(METADATA).expect("it");
+    assert!(log.ranges().last().is_some_and(|range| range.owed.is_empty()));
+    invariants.ended(1);
+    // Recovery stops at the batch with the flipped bit.
+    let path = "__cluster_metadata-0/00000000000000000000.log".to_owned();
+    let file = FileId(u64::MAX);
+    disk.execute(&IoOp::Open { file, path, create: false });
+    disk.execute(&IoOp::Truncate { file, len: 0 });
+    disk.kill();
+    let mut again = Alone::new(disk, invariants, alone.now_ns);
+    assert_eq!(again.run_for(3_000), Ok(()));
 }
 
 #[test]

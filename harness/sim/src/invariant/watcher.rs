@@ -189,8 +189,14 @@ impl Invariants {
         self.advance(METADATA, &advance)
     }
 
-    fn advance(&mut self, id: LogId, advance: &Advance) -> Result<(), Violation> {
+    pub(super) fn advance(&mut self, id: LogId, advance: &Advance) -> Result<(), Violation> {
         let node = advance.node;
+        // A process with the rest in its memory goes on as if nothing were; the next one cuts its log at the flipped bit.
+        let advance = &Advance {
+            counts: advance.counts && !self.rotten.contains(node),
+            holders: advance.holders.minus(self.rotten),
+            ..*advance
+        };
         let Glimpse { ledger, committed, .. } = &mut self.glimpse;
         let Some(copy) = ledger.copy(node, id) else { return Ok(()) };
         let advanced = committed.log_mut(id).advance(copy, advance);

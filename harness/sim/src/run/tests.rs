@@ -58,3 +58,49 @@ fn a_cluster_that_lost_nothing_has_to_get_on() {
     let outcome = run(&scenario, false);
     assert_eq!(outcome.failure.map(|failure| failure.check), Some("liveness".to_owned()));
 }
+
+fn judged(broken: &[&str]) -> Judgement {
+    let promise = |name: &&str| Promise {
+        name: (*name).to_owned(),
+        verdict: Word::Broken,
+        promised: String::new(),
+        because: String::new(),
+        count: 1,
+    };
+    let promises = broken.iter().map(promise).collect();
+    let (because, promise) = (String::new(), String::new());
+    Judgement { promises, word: Word::Broken, because, promise }
+}
+
+#[test]
+fn a_loss_is_held_against_the_broker_unless_more_was_done_than_it_is_made_for() {
+    let name = |judged: &Judgement, excessive| broken(judged, excessive).map(|p| p.name.clone());
+    let lost = judged(&["durability", "reading"]);
+    assert_eq!(name(&lost, false), Some("durability".to_owned()));
+    assert_eq!(name(&lost, true), None);
+    let more = judged(&["durability", "integrity"]);
+    assert_eq!(name(&more, true), Some("integrity".to_owned()));
+    // Where nothing was lost, nothing follows from it.
+    assert_eq!(name(&judged(&["reading"]), true), Some("reading".to_owned()));
+}
+
+#[test]
+fn offsets_of_a_group_may_go_with_the_only_disk() {
+    let mut scenario = one_broker(true, What::Wipe { whom: Whom::Node(1) });
+    scenario.cluster.dedicated_controllers = 3;
+    scenario.cluster.combined_controllers = 0;
+    let consumer = crate::scenario::Consumer {
+        topic: 0,
+        group: Some("g0".to_owned()),
+        fetch_wait_ms: 50,
+        fetch_bytes_max: 10_000,
+        request_timeout_ms: 1_000,
+        metadata_refresh_ms: 300,
+        lag_every_ms: 0,
+        session_timeout_ms: crate::scenario::SESSION_TIMEOUT_MS,
+    };
+    scenario.consumers = vec![consumer];
+    let outcome = run(&scenario, true);
+    assert!(outcome.acknowledged > 0 && strikes(&outcome) == 1);
+    assert_eq!(outcome.failure, None);
+}

@@ -10,8 +10,11 @@ fn a_write_that_fails_may_come_part_of_the_way_and_poisons_the_file() {
     for seed in 0..100 {
         let mut rig = rig(seed);
         rig.done(open(1, "a"));
+        assert!(!rig.disk.is_failing());
         rig.disk.fail_next(FailingOp::Write);
+        assert!(rig.disk.is_failing());
         assert_eq!(rig.fails(append(1, 0, "text")), IoErrorKind::Other);
+        assert!(!rig.disk.is_failing());
         lens.insert(rig.text("a").unwrap().len());
         assert!("text".starts_with(&rig.text("a").unwrap()));
         assert_eq!(rig.fails(append(1, 0, "text")), IoErrorKind::Poisoned);
