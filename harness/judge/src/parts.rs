@@ -165,9 +165,13 @@ pub(super) fn agreement(inputs: &Inputs) -> Promise {
         &[Kind::InconsistentOffsets],
         inputs,
         |finding| {
-            // Overwritten after a truncation, perhaps: then it is a loss, and follows its promise.
-            if finding.outcome.as_deref() != Some("overwritten") {
-                return Weight::Broken;
+            // Overwritten after a truncation, perhaps: then it is a loss, and follows its promise. So is the loss of the
+            // acknowledged copy where the record stands in the log a second time, as it may without idempotence.
+            let may_stand_twice = producer(finding, inputs).is_some_and(|of| !of.idempotence);
+            match finding.outcome.as_deref() {
+                Some("overwritten") => {}
+                Some("ok") if may_stand_twice => {}
+                _ => return Weight::Broken,
             }
             let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
             match (log, acknowledged(finding, inputs)) {
