@@ -30,7 +30,14 @@ pub enum OffsetSpec {
     Earliest,
     /// The high watermark, to a reader of uncommitted records.
     Latest,
+    /// Where the leader's own log ends, replicated or not.
+    LogEnd,
 }
+
+/// Whoever asks in this name is told the log's end, where a consumer is told the high watermark (Kafka's
+/// ListOffsetsRequest.DEBUGGING_REPLICA_ID).
+const DEBUGGING_REPLICA: BrokerId = BrokerId(-2);
+const CONSUMER: BrokerId = BrokerId(-1);
 
 impl Admin {
     /// Makes a topic and returns its id (nil where the cluster is too old to tell).
@@ -82,9 +89,10 @@ impl Admin {
         partition: u32,
         spec: OffsetSpec,
     ) -> Result<(i64, i32), AdminError> {
-        let timestamp = match spec {
-            OffsetSpec::Earliest => -2,
-            OffsetSpec::Latest => -1,
+        let (timestamp, asker) = match spec {
+            OffsetSpec::Earliest => (-2, CONSUMER),
+            OffsetSpec::Latest => (-1, CONSUMER),
+            OffsetSpec::LogEnd => (-1, DEBUGGING_REPLICA),
         };
         let asked = ListOffsetsPartition::default()
             .with_partition_index(partition as i32)
@@ -93,8 +101,7 @@ impl Admin {
         let topics = vec![
             ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]),
         ];
-        let request =
-            ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(topics);
+        let request = ListOffsetsRequest::default().with_replica_id(asker).with_topics(topics);
         let (address, answer): (_, ListOffsetsResponse) =
             self.ask_broker(leader, Api::LIST_OFFSETS, &request)?;
         let Some(result) = answer.topics.first().and_then(|t| t.partitions.first()) else {

@@ -1,7 +1,7 @@
 //! After healing: wait until the cluster is whole, agree on where every log ends, and read every log twice.
 //!
 //! Loss is judged only on this ground. The end of a log is its leader's high watermark, equal twice within one leader
-//! epoch; two independent readers read from the log's start to there.
+//! epoch, where the leader's log ends as well; two independent readers read from the log's start to there.
 
 use super::load::{self, Shared, TOPIC};
 use super::up::{full_topic, wait_for};
@@ -107,6 +107,14 @@ fn bounds(admin: &mut Admin, plan: &Plan, partition: u32) -> Result<(i32, i64, i
         admin.offset(id, &plan.topic.name, partition, OffsetSpec::Latest).map_err(text)?;
     if first != second {
         return Err(format!("its high watermark still moves: {first}, then {second}"));
+    }
+    // Records above it, acknowledged with acks=1, may be on their way to a follower that is slow: the mark stands still then.
+    let (log_end, _) =
+        admin.offset(id, &plan.topic.name, partition, OffsetSpec::LogEnd).map_err(text)?;
+    if log_end != second {
+        return Err(format!(
+            "its high watermark is {second}, and its leader's log ends at {log_end}"
+        ));
     }
     if leader(admin)? != (id, epoch) {
         return Err("its leader changed meanwhile".to_string());

@@ -1,7 +1,8 @@
 //! The final reads: where every log ends, and a pass over each from its start to there.
 //!
 //! Promises: an end is settled when a log's leader gave the same high watermark twice, some time apart, within one leader
-//! epoch; it is recorded as [`Event::LogBounds`], once. All readers of a run read to the ends that one [`LogEnds`] found, as
+//! epoch, and its log ends there, too: where it does not, acknowledged records (acks=1) are still on their way to a follower
+//! that is slow, and a mark that stands still says nothing of them. It is recorded as [`Event::LogBounds`], once. All readers of a run read to the ends that one [`LogEnds`] found, as
 //! in a real run. A pass is complete when every log that it was given was read to its end. Not promised: that there is an end
 //! to find; whoever waits decides for how long.
 
@@ -14,10 +15,13 @@ use model::history::{Event, LogRef, PassKind, Session};
 use node::step::{Input, Now};
 use std::collections::BTreeMap;
 use wire::api::key;
-use wire::messages::ListOffsetsResponse;
+use wire::messages::{BrokerId, ListOffsetsResponse};
 
 /// Between the two questions for the high watermark.
 const APART_NS: u64 = 20 * MS;
+/// Whoever asks in this name is told the log's end, where a consumer is told the high watermark (Kafka's
+/// ListOffsetsRequest.DEBUGGING_REPLICA_ID).
+const DEBUGGING_REPLICA: BrokerId = BrokerId(-2);
 const BACKOFF_MS: u64 = 50;
 const REFRESH_MS: u64 = 500;
 const REQUEST_TIMEOUT_MS: u64 = 2_000;
@@ -29,6 +33,8 @@ struct Bounds {
     leader_epoch: i32,
     start: Option<i64>,
     first_end: Option<i64>,
+    /// The second answer was the first one again.
+    is_agreed: bool,
 }
 
 struct Search {
@@ -111,7 +117,10 @@ impl LogEnds {
             };
             search.busy = true;
             let latest = search.bounds.start.is_some();
-            let body = reading::list_offsets(&self.cluster, *partition, latest, leader.epoch);
+            let mut body = reading::list_offsets(&self.cluster, *partition, latest, leader.epoch);
+            if search.bounds.is_agreed {
+                body.replica_id = DEBUGGING_REPLICA;
+            }
             let timeout_ns = self.cluster.request_timeout_ns;
             let ask = Some(Question { partition: *partition, leader_epoch: leader.epoch });
             let api_key = key::LIST_OFFSETS;
@@ -188,6 +197,9 @@ impl LogEnds {
                 bounds.first_end = Some(offset);
                 search.next_ns = now_ns + APART_NS;
             }
+            (Some(_), Some(first)) if first == offset && !bounds.is_agreed => {
+                bounds.is_agreed = true;
+            }
             (Some(start), Some(first)) if first == offset => {
                 let log = LogRef { topic: self.target.topic, partition };
                 let (leader_epoch, end) = (question.leader_epoch, offset);
@@ -196,7 +208,7 @@ impl LogEnds {
                 self.found.insert(partition, end);
                 self.searches.remove(&partition);
             }
-            // It still moves.
+            // It still moves, or will.
             _ => self.again(now_ns, partition),
         }
     }

@@ -45,7 +45,7 @@ fn reader() -> Script<Consumer> {
     script
 }
 
-fn told_offset(script: &mut Script<Consumer>, held: &Held, timestamp: i64, offset: i64) {
+fn told_offset<C: Client>(script: &mut Script<C>, held: &Held, timestamp: i64, offset: i64) {
     assert_eq!(held.head.api_key, key::LIST_OFFSETS);
     let asked: ListOffsetsRequest = held.read();
     assert_eq!(asked.topics[0].partitions[0].timestamp, timestamp);
@@ -198,4 +198,24 @@ fn an_answer_to_nothing_is_a_complaint() {
     assert_eq!(script.client.complaints().len(), 1, "{:?}", script.client.complaints());
     assert!(script.closed.contains(&held.conn));
     assert_eq!(fetch_offset(&script.next(1_000)), 10, "and it goes on with another connection");
+}
+
+#[test]
+fn a_high_watermark_that_stands_still_below_the_logs_end_is_not_the_end() {
+    let sessions = Sessions::default();
+    let ends = LogEnds::new(setup("ends", &[1, 2], &sessions, 1), target(1));
+    let mut script = Script::new(ends, 1);
+    // A follower has not fetched 10 to 14 yet, which were acknowledged with acks=1.
+    for (high_watermark, log_end) in [(10, 15), (15, 15)] {
+        assert_eq!(script.client.found().len(), 0);
+        for (timestamp, offset, replica) in
+            [(-2, 0, -1), (-1, high_watermark, -1), (-1, high_watermark, -1), (-1, log_end, -2)]
+        {
+            let held = script.next(500);
+            assert_eq!(held.read::<ListOffsetsRequest>().replica_id.0, replica);
+            told_offset(&mut script, &held, timestamp, offset);
+        }
+    }
+    assert_eq!(script.client.found().get(&0), Some(&15));
+    assert!(script.client.is_done());
 }
