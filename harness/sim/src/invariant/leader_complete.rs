@@ -76,4 +76,16 @@ mod tests {
         }
         assert_eq!(stage.leads(3, 2, 4), Ok(()));
     }
+
+    #[test]
+    fn it_is_known_whose_records_may_be_gone() {
+        let mut stage = committed();
+        assert!(!stage.invariants.may_have_lost("orders"));
+        for node in [1, 2] {
+            stage.invariants.ended(node);
+            assert_eq!(stage.invariants.lost(0, node, Loss::Unsynced), Ok(()));
+        }
+        assert!(stage.invariants.may_have_lost("orders"));
+        assert!(!stage.invariants.may_have_lost("order"));
+    }
 }

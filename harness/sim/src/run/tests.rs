@@ -83,24 +83,3 @@ fn a_loss_is_held_against_the_broker_unless_more_was_done_than_it_is_made_for() 
     // Where nothing was lost, nothing follows from it.
     assert_eq!(name(&judged(&["reading"]), true), Some("reading".to_owned()));
 }
-
-#[test]
-fn offsets_of_a_group_may_go_with_the_only_disk() {
-    let mut scenario = one_broker(true, What::Wipe { whom: Whom::Node(1) });
-    scenario.cluster.dedicated_controllers = 3;
-    scenario.cluster.combined_controllers = 0;
-    let consumer = crate::scenario::Consumer {
-        topic: 0,
-        group: Some("g0".to_owned()),
-        fetch_wait_ms: 50,
-        fetch_bytes_max: 10_000,
-        request_timeout_ms: 1_000,
-        metadata_refresh_ms: 300,
-        lag_every_ms: 0,
-        session_timeout_ms: crate::scenario::SESSION_TIMEOUT_MS,
-    };
-    scenario.consumers = vec![consumer];
-    let outcome = run(&scenario, true);
-    assert!(outcome.acknowledged > 0 && strikes(&outcome) == 1);
-    assert_eq!(outcome.failure, None);
-}
