@@ -88,11 +88,11 @@ pub fn draw(seed: u64, defects: &[String]) -> Scenario {
         scenario.phases.left_out = vec![u16::try_from(node).expect("few nodes")];
     }
     scenario.faults = faults_of(&mut faults, &scenario);
-    pace::keep(&mut scenario);
     let mut leaning = Draw::new(seed, "lean");
     for defect in defects.iter().filter_map(|name| Defect::from_name(name)) {
         lean::lean(&mut leaning, defect, &mut scenario);
     }
+    pace::keep(&mut scenario);
     scenario
 }
 

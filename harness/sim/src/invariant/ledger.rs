@@ -65,7 +65,8 @@ impl Entry {
 pub struct Copy {
     /// In the order of their offsets.
     pub entries: Vec<Entry>,
-    /// What was being written when the process died.
+    /// What was being written when the process died, and oldest segments that were dropped: a power cut may give them
+    /// back.
     pub maybe: Vec<Entry>,
     /// Not all of its files could be read: it says nothing about what is not in it.
     pub is_damaged: bool,
@@ -79,6 +80,17 @@ impl Copy {
                 self.entries.insert(at, entry);
             }
             _ => self.entries.push(entry),
+        }
+    }
+
+    fn drop_segment(&mut self, segment: i64) {
+        let is_oldest = self.entries.last().is_some_and(|last| last.segment > segment)
+            && self.entries.first().is_some_and(|first| first.segment == segment);
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let (gone, stays): (Vec<Entry>, _) = entries.partition(|entry| entry.segment == segment);
+        self.entries = stays;
+        if is_oldest {
+            self.maybe.extend(gone);
         }
     }
 
@@ -248,7 +260,7 @@ impl Ledger {
             Pending::Truncate { segment, len, .. } => copy.entries.retain(|entry| {
                 entry.segment != segment || entry.position + u64::from(entry.bytes) <= len
             }),
-            Pending::DropSegment { segment, .. } => copy.entries.retain(|e| e.segment != segment),
+            Pending::DropSegment { segment, .. } => copy.drop_segment(segment),
             Pending::DropAll { .. } => copy.entries.clear(),
         }
         let end_offset = copy.end_offset();
@@ -386,4 +398,21 @@ fn read_segment(
         entries.push(entry);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Copy;
+    use crate::invariant::stage::entry;
+
+    #[test]
+    fn an_oldest_segment_may_come_back_and_a_newest_may_not() {
+        let mut entries = vec![entry(0, 2, 1), entry(2, 5, 1), entry(5, 6, 1)];
+        (entries[1].segment, entries[2].segment) = (2, 5);
+        let mut copy = Copy { entries: entries.clone(), ..Copy::default() };
+        copy.drop_segment(0);
+        copy.drop_segment(5);
+        assert_eq!(copy.end_offset(), 5);
+        assert!(copy.knows(&entries[0]) && copy.knows(&entries[1]) && !copy.knows(&entries[2]));
+    }
 }
