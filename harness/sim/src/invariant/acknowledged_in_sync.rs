@@ -30,6 +30,10 @@ impl Invariant for AcknowledgedInSync {
         if !state.is_leader() {
             return Err(format!("{what}, and does not lead"));
         }
+        if base_offset < state.log_start_offset {
+            // Sent again, and known for written; retention has taken it since, which takes only what is committed.
+            return Ok(());
+        }
         let Some(end_offset) = *end_offset else {
             return Err(format!("{what}, which is not in its log"));
         };
@@ -64,6 +68,19 @@ mod tests {
         let acknowledged = Acknowledged { id: LOG, base_offset: end_offset - 1, acks };
         let end_offset = Some(end_offset);
         stage.tell(&Event::Acknowledged { node: 1, acknowledged, end_offset })
+    }
+
+    #[test]
+    fn what_retention_took_need_not_be_there() {
+        let mut stage = Stage::of(AcknowledgedInSync);
+        assert_eq!(stage.leads(1, 1, 9).and(stage.follows(2, 9)).and(stage.follows(3, 9)), Ok(()));
+        let again = |stage: &mut Stage| {
+            let acknowledged = Acknowledged { id: LOG, base_offset: 4, acks: -1 };
+            stage.tell(&Event::Acknowledged { node: 1, acknowledged, end_offset: None })
+        };
+        assert!(again(&mut stage).is_err(), "it was never there");
+        assert_eq!(stage.partition(1, |partition| partition.log_start_offset = 5), Ok(()));
+        assert_eq!(again(&mut stage), Ok(()));
     }
 
     #[test]
