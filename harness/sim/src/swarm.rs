@@ -7,6 +7,7 @@
 //! is leant towards (`lean`). Not here: any state of a run.
 
 mod combination;
+mod forget;
 mod lean;
 mod pace;
 
@@ -88,6 +89,9 @@ pub fn draw(seed: u64, defects: &[String]) -> Scenario {
         scenario.phases.left_out = vec![u16::try_from(node).expect("few nodes")];
     }
     scenario.faults = faults_of(&mut faults, &scenario);
+    if defects.is_empty() {
+        forget::draw(&mut scenario);
+    }
     let mut leaning = Draw::new(seed, "lean");
     for defect in defects.iter().filter_map(|name| Defect::from_name(name)) {
         lean::lean(&mut leaning, defect, &mut scenario);

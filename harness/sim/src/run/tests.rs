@@ -51,6 +51,13 @@ fn a_cluster_whose_metadata_was_destroyed_is_held_to_nothing() {
 }
 
 #[test]
+fn a_quorum_whose_leader_dies_has_none() {
+    let outcome = run(&one_broker(false, What::Kill { whom: Whom::Controller }), false);
+    assert_eq!(outcome.failure, None);
+    assert_eq!(outcome.states.get("quorum: no leader"), Some(&1));
+}
+
+#[test]
 fn a_cluster_that_lost_nothing_has_to_get_on() {
     let mut scenario = one_broker(false, What::ElectPreferred);
     // As if nothing came back in time.
