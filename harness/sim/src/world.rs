@@ -205,7 +205,21 @@ impl World {
             machine.end_process();
             machine.disk.kill();
             self.network.process_died(self.now_ns, Host(id));
-            self.gone(id);
+            self.observer_misses(id);
+        }
+    }
+
+    fn observer_misses(&mut self, id: u16) {
+        let before = self.observer.seen.len();
+        self.observer.gone(self.now_ms(), i32::from(id));
+        self.count_observed(self.observer.seen.len() - before);
+    }
+
+    /// The newest observations are states that were reached.
+    fn count_observed(&mut self, new: usize) {
+        let seen = &self.observer.seen;
+        for observation in &seen[seen.len() - new..] {
+            self.coverage.observed(observation, self.history.open());
         }
     }
 
@@ -215,18 +229,11 @@ impl World {
         if machine.is_up() {
             self.watch.ended(id);
             machine.end_process();
-            self.gone(id);
+            self.observer_misses(id);
         }
         self.network.machine_died(self.now_ns, Host(id));
         self.machine(id).disk.power_loss();
         self.suffers(id, Loss::Unsynced);
-    }
-
-    fn gone(&mut self, id: u16) {
-        if self.observer.gone(self.now_ns / 1_000_000, i32::from(id)) {
-            let observation = self.observer.seen.last().expect("it has just been told");
-            self.coverage.observed(observation, self.history.open());
-        }
     }
 
     /// A fault took something of what was on the node's disk.
@@ -288,11 +295,10 @@ impl World {
         if self.failure.is_some() {
             return false;
         }
-        let (at_ns, due) = self.next();
-        if at_ns > until_ns {
+        let Some((at_ns, due)) = self.next().filter(|(at_ns, _)| *at_ns <= until_ns) else {
             self.now_ns = self.now_ns.max(until_ns);
             return false;
-        }
+        };
         self.steps_at_once = if at_ns > self.now_ns { 0 } else { self.steps_at_once + 1 };
         self.now_ns = self.now_ns.max(at_ns);
         if self.steps_at_once > STEPS_AT_ONCE_MAX {
@@ -303,35 +309,17 @@ impl World {
         self.failure.is_none()
     }
 
-    /// The soonest; of equal ones, the first in the order of [`Due`].
-    fn next(&self) -> (u64, Due) {
-        let mut soonest = (self.sample_due_ns, Due::Sample);
-        // Times decide nearly always: what is due is compared only where they are equal.
-        let mut may_be = |at_ns: u64, due: Due| {
-            if at_ns < soonest.0 || (at_ns == soonest.0 && due < soonest.1) {
-                soonest = (at_ns, due);
-            }
-        };
-        for (id, at_ns) in &self.starts {
-            may_be(*at_ns, Due::Start(*id));
-        }
-        if let Some(at_ns) = self.network.next_ns() {
-            may_be(at_ns, Due::Network);
-        }
-        for machine in self.machines.values() {
-            if let Some(at_ns) = machine.disk.next_ns() {
-                may_be(at_ns, Due::Disk(machine.id));
-            }
-            if let Some(at_ns) = machine.deadline_ns() {
-                may_be(at_ns, Due::Node(machine.id));
-            }
-        }
-        for (host, seat) in &self.seats {
-            if let Some(at_ns) = seat.deadline_ns {
-                may_be(at_ns, Due::Client(*host));
-            }
-        }
-        soonest
+    fn next(&self) -> Option<(u64, Due)> {
+        let starts = self.starts.iter().map(|(id, at_ns)| (*at_ns, Due::Start(*id)));
+        let network = self.network.next_ns().map(|at_ns| (at_ns, Due::Network));
+        let disks = self.machines.values();
+        let disks = disks.filter_map(|m| Some((m.disk.next_ns()?, Due::Disk(m.id))));
+        let nodes = self.machines.values();
+        let nodes = nodes.filter_map(|m| Some((m.deadline_ns()?, Due::Node(m.id))));
+        let clients = self.seats.iter();
+        let clients = clients.filter_map(|(host, s)| Some((s.deadline_ns?, Due::Client(*host))));
+        let sample = Some((self.sample_due_ns, Due::Sample));
+        starts.chain(network).chain(disks).chain(nodes).chain(clients).chain(sample).min()
     }
 
     fn happen(&mut self, due: Due) {
@@ -404,10 +392,7 @@ impl World {
             let now_ms = self.now_ns / 1_000_000;
             let node = machine.node().expect("it was just stepped");
             let new = self.observer.look(now_ms, i32::from(id), node);
-            let seen = &self.observer.seen;
-            for observation in &seen[seen.len() - new..] {
-                self.coverage.observed(observation, self.history.open());
-            }
+            self.count_observed(new);
             let found = self.watch.stepped(self.now_ns, &self.machines[&id], &effects);
             self.heed(found);
         }
