@@ -41,13 +41,11 @@ impl Observer {
         self.seen.len() - before
     }
 
-    /// A process ended: if it was the active controller, there is none. Answers whether that is so.
-    pub fn gone(&mut self, at_ms: u64, id: i32) -> bool {
-        let was_active = self.controller == Some(id);
-        if was_active {
+    /// A process ended: if it was the active controller, there is none.
+    pub fn gone(&mut self, at_ms: u64, id: i32) {
+        if self.controller == Some(id) {
             self.quorum(at_ms, None, self.quorum_epoch);
         }
-        was_active
     }
 
     fn quorum(&mut self, at_ms: u64, leader: Option<i32>, epoch: i32) {
