@@ -65,8 +65,8 @@ impl Entry {
 pub struct Copy {
     /// In the order of their offsets.
     pub entries: Vec<Entry>,
-    /// What was being written when the process died, and oldest segments that were dropped: a power cut may give them
-    /// back.
+    /// What was being written when the process died, and segments that were dropped before the last one: a power
+    /// cut may give them back.
     pub maybe: Vec<Entry>,
     /// Not all of its files could be read: it says nothing about what is not in it.
     pub is_damaged: bool,
@@ -84,12 +84,12 @@ impl Copy {
     }
 
     fn drop_segment(&mut self, segment: i64) {
-        let is_oldest = self.entries.last().is_some_and(|last| last.segment > segment)
-            && self.entries.first().is_some_and(|first| first.segment == segment);
+        // Several may go at once, in any order.
+        let is_old = self.entries.last().is_some_and(|last| last.segment > segment);
         let entries = std::mem::take(&mut self.entries).into_iter();
         let (gone, stays): (Vec<Entry>, _) = entries.partition(|entry| entry.segment == segment);
         self.entries = stays;
-        if is_oldest {
+        if is_old {
             self.maybe.extend(gone);
         }
     }
@@ -406,7 +406,7 @@ mod tests {
     use crate::invariant::stage::entry;
 
     #[test]
-    fn an_oldest_segment_may_come_back_and_a_newest_may_not() {
+    fn an_old_segment_may_come_back_and_a_newest_may_not() {
         let mut entries = vec![entry(0, 2, 1), entry(2, 5, 1), entry(5, 6, 1)];
         (entries[1].segment, entries[2].segment) = (2, 5);
         let mut copy = Copy { entries: entries.clone(), ..Copy::default() };

@@ -11,6 +11,8 @@ use node::defect::Defect;
 /// The least that a broker of the simulation allows, and a second.
 const SESSION_MS: (u64, u64) = (400, 1_000);
 const PRODUCERS: usize = 6;
+/// More than a schedule writes; and yet a bound, so that nobody takes what is missing for lost.
+const PLENTY_BYTES: u64 = 1 << 40;
 
 pub(super) fn lean(draw: &mut Draw, defect: Defect, scenario: &mut Scenario) {
     match defect {
@@ -190,7 +192,7 @@ fn delete_early(draw: &mut Draw, scenario: &mut Scenario) {
     }
     // Nothing is deleted any more when the ends of the logs are looked for, to be read up to.
     for topic in 0..scenario.topics.len() {
-        let (key, value) = ("retention.bytes".to_owned(), "-1".to_owned());
+        let (key, value) = ("retention.bytes".to_owned(), PLENTY_BYTES.to_string());
         let what = What::AlterTopic { topic, key, value };
         let at_ms = scenario.phases.disasters_ms.saturating_sub(100);
         scenario.faults.push(Fault { at_ms, for_ms: 0, what });
