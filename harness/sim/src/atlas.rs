@@ -3,7 +3,8 @@
 //! A copy that was destroyed (a wiped disk, an old state put back, bytes that were not synced when the power went, pages
 //! dropped by a failed sync) counts as damaged until its broker is registered anew and back in every ISR: before that the
 //! metadata may still name the process that had the copy. At no time are more copies damaged than an acks=all
-//! acknowledgement has to spare: the smallest `min.insync.replicas` of any topic, minus one. A voter of the quorum never
+//! acknowledgement has to spare: the smallest `min.insync.replicas` of any topic, minus one; none without eligible leader
+//! replicas. A voter of the quorum never
 //! loses what it had synced: with a fixed set of voters KRaft promises nothing to a voter that comes back with another
 //! disk under the same id.
 //!
@@ -88,11 +89,14 @@ impl Atlas {
                 least.min(usize::from(topic.replication_factor))
             })
             .min();
+        // Without eligible leader replicas whoever is fenced last stays in the ISR and leads when it is back, damaged or
+        // not (KIP-966's "last replica standing"): a stall of the others is enough.
+        let elr = scenario.cluster.properties.get("highwater.elr").is_none_or(|on| on != "false");
         // The offsets of groups are in a topic of the cluster's own, which is not synced batch by batch.
         let groups = scenario.consumers.iter().any(|consumer| consumer.group.is_some());
         Atlas {
             exceeds: scenario.exceeds_promise,
-            spare: copies.unwrap_or(1).saturating_sub(1),
+            spare: if elr { copies.unwrap_or(1).saturating_sub(1) } else { 0 },
             all_synced: !groups && property("flush.messages").all(|value| value == Some("1")),
             voters: scenario.voter_ids().collect(),
             brokers: scenario.cluster.brokers,
@@ -147,9 +151,14 @@ mod tests {
     use super::*;
 
     fn atlas(min_isr: &str) -> Atlas {
+        atlas_with(min_isr, "true")
+    }
+
+    fn atlas_with(min_isr: &str, elr: &str) -> Atlas {
         let mut scenario = crate::swarm::draw(1, &[]);
         scenario.exceeds_promise = false;
         scenario.cluster.brokers = 4;
+        scenario.cluster.properties.insert("highwater.elr".to_owned(), elr.to_owned());
         scenario.cluster.dedicated_controllers = 3;
         scenario.consumers.clear();
         scenario.topics.truncate(1);
@@ -221,5 +230,7 @@ mod tests {
         assert!(!atlas.allows(Takes::Disk, &[5], &standing(&full, &[])));
         assert!(atlas.allows(Takes::Disk, &[1], &standing(&full, &[])));
         assert!(!super::tests::atlas("1").allows(Takes::Disk, &[1], &standing(&full, &[])));
+        assert!(!atlas_with("2", "false").allows(Takes::Unsynced, &[1], &standing(&full, &[])));
+        assert!(atlas_with("2", "false").allows(Takes::Process, &[1], &standing(&full, &[])));
     }
 }

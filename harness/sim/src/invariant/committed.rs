@@ -173,7 +173,9 @@ impl CommittedLog {
 
     fn push_range(&mut self, advance: &Advance) {
         let Advance { high_watermark: end_offset, leader_epoch, holders, .. } = *advance;
-        let range = Range { end_offset, owed: holders, has: holders, excused: false, leader_epoch };
+        // Where no copy counts (its disk rots), there is none to be lost.
+        let excused = holders.is_empty();
+        let range = Range { end_offset, owed: holders, has: holders, excused, leader_epoch };
         match self.ranges.last_mut() {
             Some(last) if (Range { end_offset, ..*last }) == range => *last = range,
             _ => self.ranges.push(range),
