@@ -22,7 +22,9 @@ pub(super) fn draw(scenario: &mut Scenario) {
 fn forget(draw: &mut Draw, scenario: &mut Scenario) {
     let interval_ms = draw.scaled(20, 300).to_string();
     scenario.cluster.properties.insert("log.retention.check.interval.ms".to_owned(), interval_ms);
-    let (key, least) = if draw.percent(50) {
+    // To a clock that jumps everything may be old, and no client could tell.
+    let jumps = scenario.faults.iter().any(|fault| matches!(fault.what, What::ClockJump { .. }));
+    let (key, least) = if draw.percent(50) && !jumps {
         ("retention.ms", draw.scaled(200, 1_000))
     } else {
         ("retention.bytes", draw.scaled(2_000, 16_000))
@@ -57,6 +59,7 @@ fn forget(draw: &mut Draw, scenario: &mut Scenario) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Whom;
 
     #[test]
     fn a_reader_that_was_away_finds_its_position_gone() {
@@ -71,6 +74,18 @@ mod tests {
             reached += u64::from(outcome.states.contains_key("consumer: out of range"));
         }
         assert!(reached >= 3, "{reached} of 6");
+    }
+
+    #[test]
+    fn nothing_is_deleted_by_age_where_clocks_jump() {
+        for seed in 0..20 {
+            let mut scenario = crate::swarm::draw(seed, &[]);
+            let what = What::ClockJump { whom: Whom::Node(1), by_ms: 50_000 };
+            scenario.faults.push(Fault { at_ms: 0, for_ms: 0, what });
+            scenario.topics[0].properties.remove("retention.ms");
+            forget(&mut Draw::new(seed, "forget"), &mut scenario);
+            assert!(!scenario.topics[0].properties.contains_key("retention.ms"), "seed {seed}");
+        }
     }
 
     #[test]
