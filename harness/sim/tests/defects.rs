@@ -50,7 +50,7 @@ const FOUND: &[(&str, u64, &str)] = &[
     ("keep-diverged-metadata", 14, "liveness"),
     ("unsynced-metadata-log", 10, "recovered-prefix"),
     ("ack-before-sync", 79, "recovered-prefix"),
-    ("unsynced-segment-name", 39, "recovered-prefix"),
+    ("unsynced-segment-name", 59, "leader-completeness"),
     ("retention-above-high-watermark", 1, "log-start-bound"),
     ("stale-epoch-cache", 17, "liveness"),
     ("recovery-skips-crc", 59, "recovered-prefix"),
