@@ -30,7 +30,8 @@ impl Observer {
     pub fn look(&mut self, at_ms: u64, id: i32, node: &Node) -> usize {
         let before = self.seen.len();
         let inspection = node.inspect();
-        let epoch = inspection.quorum.map_or(-1, |quorum| quorum.epoch);
+        // A controller that has just heard of a newer epoch is active until it has written that down: not in that epoch.
+        let epoch = inspection.quorum.filter(|quorum| quorum.is_leader).map_or(-1, |q| q.epoch);
         if inspection.is_active_controller && epoch > self.quorum_epoch {
             self.quorum(at_ms, Some(id), epoch);
         }
