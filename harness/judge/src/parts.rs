@@ -108,12 +108,12 @@ fn for_producers(
     promised: (&str, &str),
     kind: Kind,
     inputs: &Inputs,
-    has_it: impl Fn(&ProducerSettings) -> bool,
+    has_it: impl Fn(&ProducerSettings, Option<&Finding>) -> bool,
 ) -> Promise {
     let (with, without) = promised;
-    let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings));
+    let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings, None));
     let weigh = |finding: &Finding| match producer(finding, inputs) {
-        Some(settings) if has_it(settings) => Weight::Broken,
+        Some(settings) if has_it(settings, Some(finding)) => Weight::Broken,
         Some(_) => Weight::Outside(without.into()),
         None => Weight::Unknown("the history does not say how they were sent".into()),
     };
@@ -138,7 +138,7 @@ pub(super) fn idempotence(inputs: &Inputs) -> Promise {
         // Not for `retries == 0` alone: librdkafka counts no retry for an answer that only tells it to look for the
         // leader again (rd_kafka_handle_Produce_error), and Kafka gives that answer to a produce it has appended when
         // leadership moves before the ISR has it (DelayedProduce).
-        |settings| settings.idempotence,
+        |settings, _| settings.idempotence,
     )
 }
 
@@ -147,12 +147,16 @@ pub(super) fn order(inputs: &Inputs) -> Promise {
         "order",
         (
             "with idempotence, or with one request in flight and no retries, a session's records stand in the order of sending",
-            "without idempotence, retries and several requests in flight may change the order",
+            "without idempotence, retries, several requests in flight, or a request that arrives after it was given up may change the order",
         ),
         Kind::Reordered,
         inputs,
-        |settings| {
-            settings.idempotence || (settings.in_flight_requests_max == 1 && settings.retries == 0)
+        |settings, finding| {
+            // Given up, its connection closed, and still in the socket of a broker that had stood still: the next one may
+            // have gone ahead of it on another connection.
+            let given_up = finding.is_some_and(|found| found.outcome.as_deref() == Some("info"));
+            let one_by_one = settings.in_flight_requests_max == 1 && settings.retries == 0;
+            settings.idempotence || (one_by_one && !given_up)
         },
     )
 }

@@ -332,6 +332,12 @@ fn duplicates_and_order_by_what_the_client_asked_for() {
         part_is(run(Kind::Duplicate), "idempotence", duplicate, "4 duplicate");
         part_is(run(Kind::Reordered), "order", reordered, "4 reordered");
     }
+    // The one that came late had been given up.
+    let late = all(2).producer(|settings| {
+        (settings.idempotence, settings.retries, settings.in_flight_requests_max) = (false, 0, 1);
+    });
+    let late = late.found(Kind::Reordered, 4, Some((1_000, 1_000))).with_outcome("info");
+    part_is(late, "order", Word::NotPromised, "4 reordered");
     // Nothing was promised and nothing found: that does not make the run's durability less.
     let judgement = all(2).producer(|settings| settings.idempotence = false).judge();
     assert_eq!(part(&judgement, "idempotence").verdict, Word::NotPromised);

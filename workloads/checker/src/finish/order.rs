@@ -1,6 +1,6 @@
 //! Records of one session that stand in a log in another order than they were sent.
 
-use super::fold::Row;
+use super::fold::{Row, fate_word};
 use super::prose::{count_of, number, offset};
 use super::*;
 
@@ -45,6 +45,8 @@ impl Closing<'_> {
                 let mut finding =
                     self.finding(Kind::Reordered, run, self.order_because(*ahead, run));
                 finding.evidence.splice(0..0, self.evidence(*ahead));
+                // What became of the one that came late, as its writer was told.
+                finding.outcome = Some(fate_word(self.checker.records.get(*ahead).fate()).into());
                 finding
             })
             .collect();
