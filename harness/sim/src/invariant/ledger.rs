@@ -123,6 +123,7 @@ impl Copy {
 }
 
 enum Pending {
+    Create { dir: usize, segment: i64 },
     Append(usize, Vec<Entry>),
     Truncate { dir: usize, segment: i64, len: u64 },
     DropSegment { dir: usize, segment: i64 },
@@ -207,12 +208,14 @@ impl Ledger {
                 let keep = self.ids.get(dir) == Some(&Some(METADATA));
                 Pending::Append(dir, entries_of(parts, segment, *at, keep))
             }
-            IoOp::Open { file, path, .. } => {
-                if let Some((dir, segment)) = segment_of(path) {
-                    let dir = self.dir_number(dir);
-                    self.files.insert((node, *file), (dir, segment));
+            IoOp::Open { file, path, create } => {
+                let Some((dir, segment)) = segment_of(path) else { return };
+                let dir = self.dir_number(dir);
+                self.files.insert((node, *file), (dir, segment));
+                if !create {
+                    return;
                 }
-                return;
+                Pending::Create { dir, segment }
             }
             IoOp::Close { file } => {
                 // What is under way on it knows its segment already.
@@ -244,6 +247,7 @@ impl Ledger {
         let pending = self.pending.remove(&(node, token))?;
         let failed = matches!(result, IoResult::Failed(_));
         let dir = match &pending {
+            Pending::Create { .. } => return None,
             Pending::Append(dir, _)
             | Pending::Truncate { dir, .. }
             | Pending::DropSegment { dir, .. }
@@ -253,6 +257,7 @@ impl Ledger {
         let before = copy.end_offset();
         let may_be_retention = matches!(pending, Pending::DropSegment { .. });
         match pending {
+            Pending::Create { .. } => {}
             // How much of it is in the file is not known; the process ends now.
             Pending::Append(_, entries) if failed => copy.maybe.extend(entries),
             _ if failed => {}
@@ -283,6 +288,11 @@ impl Ledger {
         }
     }
 
+    fn is_creating(&self, node: u16, number: usize, base: i64) -> bool {
+        let is_its = |pending: &Pending| matches!(pending, Pending::Create { dir, segment } if (*dir, *segment) == (number, base));
+        self.pending.iter().any(|((owner, _), pending)| *owner == node && is_its(pending))
+    }
+
     /// Reads a log that is open again from its files, whose base offsets and sizes are given. Answers what is in it
     /// that was never written there, in words.
     pub fn reopen(
@@ -299,6 +309,10 @@ impl Ledger {
         for (segment, size) in segments {
             let path = format!("{dir}/{segment:020}.log");
             let Some(content) = files.content(&path) else {
+                if self.is_creating(node, number, segment) {
+                    // A late process opens a log and rolls it before anybody looks: what is in it is still to be written.
+                    continue;
+                }
                 strange.get_or_insert(format!("{path} is not there"));
                 is_damaged |= size > 0;
                 continue;

@@ -126,6 +126,26 @@ fn a_log_that_is_open_again_is_known_by_its_files() {
     assert!(strange.contains("the batch at offset 3 of epoch 3"), "{strange}");
 }
 
+#[test]
+fn a_file_that_is_being_created_is_not_missing() {
+    let mut bench = Bench::open();
+    bench.carry_out(&append(0, &[batch(0, 2)]));
+    bench.ledger.died(1);
+    let path = "orders-0/00000000000000000002.log".to_owned();
+    let create = IoOp::Open { file: FileId(2), path, create: true };
+    let token = bench.submit(&create);
+    let segments = || [(0, u64::MAX), (2, 80)].into_iter();
+    assert_eq!(bench.ledger.reopen(1, LOG, segments(), &bench.disk), None);
+    assert!(!bench.ledger.copy(1, LOG).expect("it").is_damaged);
+    // It was opened, and is gone.
+    let result = bench.disk.execute(&create);
+    bench.ledger.completed(1, token, &result);
+    let IoOp::Open { path, .. } = create else { unreachable!() };
+    bench.disk.execute(&IoOp::Delete { path });
+    let strange = bench.ledger.reopen(1, LOG, segments(), &bench.disk).expect("no such file");
+    assert!(strange.ends_with("00000000000000000002.log is not there"), "{strange}");
+}
+
 /// One real node alone in the world.
 struct Alone {
     node: Node,
