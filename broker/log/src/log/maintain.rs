@@ -74,6 +74,10 @@ impl Log {
             if self.segments.len() == 1 {
                 self.roll(io);
             }
+            // Its name alone will say where the log ends: without it, who starts again would begin at offset 0.
+            if self.segments.values().nth(1).is_some_and(|next| !next.named) {
+                break;
+            }
             self.drop_segment(base, io);
             self.log_start_offset = self.log_start_offset.max(end);
             self.recovery_point = self.recovery_point.max(end);

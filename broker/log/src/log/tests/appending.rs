@@ -297,13 +297,31 @@ fn retention_by_size_and_time_keeps_what_is_above_the_high_watermark() {
 
     let config = LogConfig { retention_ms: 1_000, ..world.log.config().clone() };
     world.log.update_config(config);
-    world.log.maintain(NOW_MS + 2_000, &mut world.io);
-    world.run();
+    for _ in 0..2 {
+        world.log.maintain(NOW_MS + 2_000, &mut world.io);
+        world.run();
+    }
     assert_eq!(world.log.log_start_offset(), 60, "the active segment was rolled, and went");
     assert_eq!(world.log.size_bytes(), 0);
     world.append(batch(1, 10, NOW_MS), 21);
     let world = World::on(world.kill(), small(), unclean());
     assert_eq!((world.log.log_start_offset(), world.log.log_end_offset()), (60, 61));
+}
+
+#[test]
+fn retention_leaves_the_name_that_says_where_the_log_ends() {
+    // Whatever the process got done of what it wanted, in whatever order, before it was killed.
+    for (choice, steps) in (0..9).flat_map(|choice| (0..40).map(move |steps| (choice, steps))) {
+        let mut world = World::new(LogConfig { retention_ms: 1_000, ..small() });
+        world.append(batch(3, 100, NOW_MS), 0);
+        world.log.set_high_watermark(i64::MAX);
+        for _ in 0..steps {
+            world.log.maintain(NOW_MS + 2_000, &mut world.io);
+            world.step(choice);
+        }
+        let world = World::on(world.kill(), small(), unclean());
+        assert_eq!(world.log.log_end_offset(), 3, "{steps} steps, each the {choice}th");
+    }
 }
 
 #[test]
