@@ -17,6 +17,8 @@ pub struct Range {
     pub owed: Members,
     /// Have it.
     pub has: Members,
+    /// Had it, or not, when a fault destroyed their copies; and were not seen to have it since.
+    pub damaged: Members,
     /// No eligible copy that counts is left: it may be gone.
     pub excused: bool,
     /// The leader epoch of whoever was seen first to hold it for committed.
@@ -175,7 +177,8 @@ impl CommittedLog {
         let Advance { high_watermark: end_offset, leader_epoch, holders, .. } = *advance;
         // Where no copy counts (its disk rots), there is none to be lost.
         let excused = holders.is_empty();
-        let range = Range { end_offset, owed: holders, has: holders, excused, leader_epoch };
+        let (owed, has, damaged) = (holders, holders, Members(0));
+        let range = Range { end_offset, owed, has, damaged, excused, leader_epoch };
         match self.ranges.last_mut() {
             Some(last) if (Range { end_offset, ..*last }) == range => *last = range,
             _ => self.ranges.push(range),
@@ -210,6 +213,7 @@ impl CommittedLog {
             }
             range.owed = range.owed.with(node);
             range.has = range.has.with(node);
+            range.damaged = range.damaged.without(node);
         }
         // Equal neighbours are one.
         self.ranges.dedup_by(|next, kept| {
@@ -250,9 +254,19 @@ impl CommittedLog {
         for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {
             range.owed = range.owed.without(node);
             range.has = range.has.without(node);
+            range.damaged = range.damaged.with(node);
             range.excused |= range.owed.and(eligible).is_empty();
         }
         self.missing()
+    }
+
+    /// Only these can be elected from now on. Where faults destroyed the copies of them all, it may be gone: nobody but
+    /// who had it needed to know of that when the others, who have it, left. One undamaged member, and it is owed.
+    pub fn eligible(&mut self, eligible: Members) {
+        let is_damaged = |range: &&mut Range| eligible.minus(range.damaged).is_empty();
+        if !eligible.is_empty() {
+            self.ranges.iter_mut().filter(is_damaged).for_each(|range| range.excused = true);
+        }
     }
 
     /// As [`CommittedLog::destroyed`], where a majority of `voters` decides: excused is what a majority may lack.
@@ -387,6 +401,26 @@ mod tests {
         log.destroyed(1, 0, ALL);
         log.destroyed(3, 0, ALL);
         assert_eq!(log.due_end_offset(2), 5);
+    }
+
+    #[test]
+    fn who_is_left_to_be_elected_may_be_the_one_whose_disk_was_wiped() {
+        let mut log = CommittedLog::default();
+        log.advance(&copy(&[5, 8]), &by(1, 8, Members(0b110)));
+        log.eligible(Members(0b100));
+        assert_eq!(log.due_end_offset(2), 8, "no fault touched node 2");
+        log.destroyed(2, 5, Members(0b110));
+        log.eligible(Members(0));
+        log.eligible(Members(0b1100));
+        assert_eq!(log.due_end_offset(2), 8, "node 3 never had it, and nothing happened to it");
+        let mut again = CommittedLog::default();
+        again.advance(&copy(&[5, 8]), &by(1, 8, Members(0b110)));
+        again.destroyed(2, 5, Members(0b110));
+        again.advance(&copy(&[5, 8]), &by(2, 8, Members(0b110)));
+        again.eligible(Members(0b100));
+        assert_eq!(again.due_end_offset(2), 8, "node 2 fetched it again");
+        log.eligible(Members(0b100));
+        assert_eq!(log.due_end_offset(2), 5, "the controller need not know what node 2 lost");
     }
 
     #[test]

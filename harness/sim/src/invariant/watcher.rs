@@ -225,8 +225,12 @@ impl Invariants {
             invariant: "metadata-kept",
             message: format!("the committed records at {} don't apply: {error}", entry.base_offset),
         })?;
-        for change in batch.changes.iter().filter(|change| is_unclean(change)) {
-            committed.log_mut(change.id).excuse_all();
+        for change in &batch.changes {
+            let log = committed.log_mut(change.id);
+            if is_unclean(change) {
+                log.excuse_all();
+            }
+            log.eligible(Members::from(&*change.after.isr).or((&*change.after.elr).into()));
         }
         self.tell(&Event::Metadata { batch: &batch })
     }
