@@ -1,6 +1,9 @@
 //! Fresh schedules of the healthy broker hold, each of them twice in the same way; and together they come through every
 //! state that schedules should come through.
-#![allow(clippy::disallowed_methods, reason = "schedules run side by side, on threads that know nothing of each other")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "schedules run side by side, on threads that know nothing of each other"
+)]
 
 use sim::run::run;
 use sim::swarm;
