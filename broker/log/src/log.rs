@@ -33,7 +33,7 @@ use crate::producer::ProducerState;
 use crate::segment::{Segment, suffix};
 use crate::types::{AppendError, Event, ReadError, ReadId, Recovery};
 
-use dropped::Trash;
+use dropped::{Retiring, Trash};
 use flush::EpochFile;
 use indexes::IndexLoad;
 use open::Opening;
@@ -77,6 +77,8 @@ pub struct Log {
     tail: TailCache,
     recent: Recent,
     trash: Trash,
+    /// What retention is just taking.
+    retiring: Option<Retiring>,
     /// The largest wall clock time we were told.
     now_ms: i64,
     /// Told by the next `on_io`.
@@ -158,6 +160,10 @@ enum Work {
     RenameDropped {
         to: String,
     },
+    RenameRetired {
+        to: String,
+    },
+    SyncRetired,
     Opening(open::OpeningOp),
     Truncating,
     Ending,
@@ -169,7 +175,9 @@ impl Work {
         let not_found = kind == IoErrorKind::NotFound;
         match self {
             Work::Ignored => true,
-            Work::LoadIndexes { .. } | Work::RenameDropped { .. } => not_found,
+            Work::LoadIndexes { .. } | Work::RenameDropped { .. } | Work::RenameRetired { .. } => {
+                not_found
+            }
             Work::Opening(op) => not_found && op.tolerates_not_found(),
             _ => false,
         }
@@ -212,6 +220,7 @@ impl Log {
             works: FxHashMap::default(),
             recent: Recent::default(),
             trash: Trash::default(),
+            retiring: None,
             now_ms: wall_ms,
             events: Vec::new(),
             ending: None,
@@ -260,6 +269,8 @@ impl Log {
             Work::LoadIndexes { base, time } => self.on_index_loaded(base, time, result, io),
             Work::RebuildIndexes { base } => self.on_rebuild(base, result, io),
             Work::RenameDropped { to } => self.on_dropped_renamed(to),
+            Work::RenameRetired { to } => self.on_retired_renamed(to, io),
+            Work::SyncRetired => self.on_retired(io),
             Work::Opening(op) => self.step_opening(op, result, io),
             Work::Truncating => self.on_truncating(),
         }

@@ -67,8 +67,16 @@ impl MemoryDisk {
 
     /// What was not synced is gone.
     pub fn power_cut(&mut self) {
+        self.power_cut_but(|_| false);
+    }
+
+    /// The same, but what became of the names for which `survives` holds was durable by chance.
+    pub fn power_cut_but(&mut self, survives: impl Fn(&str) -> bool) {
         self.kill();
-        self.names = self.durable_names.clone();
+        self.names.retain(|path, _| survives(path));
+        let durable = self.durable_names.iter().filter(|(path, _)| !survives(path));
+        self.names.extend(durable.map(|(path, inode)| (path.clone(), *inode)));
+        self.durable_names = self.names.clone();
         for inode in self.inodes.values_mut() {
             inode.content = inode.durable.clone();
         }

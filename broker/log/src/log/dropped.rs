@@ -1,4 +1,7 @@
 //! Segments that go: closed, renamed to `.deleted`, deleted after Kafka's delay.
+//!
+//! Promises: what retention takes goes oldest first, and the next one only when no crash brings the one before it back.
+//! Recovery takes a hole among the segments for the end of the log, so none may ever be on the disk.
 
 use std::collections::VecDeque;
 
@@ -12,19 +15,40 @@ pub(super) struct Trash {
     due: VecDeque<(i64, String)>,
 }
 
+/// The oldest segment, on its way out of the log.
+#[derive(Debug)]
+pub(super) struct Retiring {
+    renames_left: usize,
+    /// When the pass of retention that took it began.
+    now_wall_ms: i64,
+}
+
+const SUFFIXES: [&str; 4] = [suffix::LOG, suffix::INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX];
+
 impl Log {
     /// Takes a segment out of the log. All operations that create its files must be complete; reads may be under way.
     pub(super) fn drop_segment(&mut self, base: i64, io: &mut IoQueue) {
+        self.drop_files(base, |to| Work::RenameDropped { to }, io);
+    }
+
+    /// The same for the oldest segment; retention goes on when that is durable.
+    pub(super) fn retire_segment(&mut self, base: i64, now_wall_ms: i64, io: &mut IoQueue) {
+        assert!(self.retiring.is_none(), "segment {base} goes before an older one is gone");
+        self.retiring = Some(Retiring { renames_left: SUFFIXES.len(), now_wall_ms });
+        self.drop_files(base, |to| Work::RenameRetired { to }, io);
+    }
+
+    fn drop_files(&mut self, base: i64, work: impl Fn(String) -> Work, io: &mut IoQueue) {
         for file in self.take_files(base) {
             self.submit(IoOp::Close { file }, Work::Plain, io);
         }
         let Some(segment) = self.segments.remove(&base) else { return };
         assert!(segment.opens_under_way == 0, "a file of segment {base} is still being created");
         self.submit_waiting_snapshot(base, io);
-        for suffix in [suffix::LOG, suffix::INDEX, suffix::TIME_INDEX, suffix::TXN_INDEX] {
+        for suffix in SUFFIXES {
             let from = self.path(base, suffix);
             let to = format!("{from}{}", suffix::DELETED);
-            self.submit(IoOp::Rename { from, to: to.clone() }, Work::RenameDropped { to }, io);
+            self.submit(IoOp::Rename { from, to: to.clone() }, work(to), io);
         }
     }
 
@@ -42,6 +66,23 @@ impl Log {
     pub(super) fn on_dropped_renamed(&mut self, to: String) {
         let due = self.now_ms.saturating_add(self.config.file_delete_delay_ms);
         self.trash.due.push_back((due, to));
+    }
+
+    pub(super) fn on_retired_renamed(&mut self, to: String, io: &mut IoQueue) {
+        self.on_dropped_renamed(to);
+        let Some(retiring) = &mut self.retiring else { return };
+        retiring.renames_left -= 1;
+        if retiring.renames_left == 0 {
+            let path = self.dir.clone();
+            self.submit(IoOp::SyncDir { path }, Work::SyncRetired, io);
+        }
+    }
+
+    pub(super) fn on_retired(&mut self, io: &mut IoQueue) {
+        let Some(retired) = self.retiring.take() else { return };
+        if self.is_ready() {
+            self.retain(retired.now_wall_ms, io);
+        }
     }
 
     /// Deletes the renamed files whose time has come.

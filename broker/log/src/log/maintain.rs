@@ -5,9 +5,6 @@ use crate::Defect;
 use crate::io::{IoOp, IoQueue};
 use crate::segment::TimestampOffset;
 
-/// One call drops at most so many segments; the rest go with the next ones.
-const DROPS_MAX: usize = 16;
-
 impl Log {
     /// Does what time demands. To be called now and then, every few seconds or as often as `flush.ms` says.
     pub fn maintain(&mut self, now_wall_ms: i64, io: &mut IoQueue) {
@@ -55,40 +52,38 @@ impl Log {
         }
     }
 
-    /// Drops the oldest segments as far as retention, or the log start offset, says and the high watermark allows.
-    fn retain(&mut self, now_wall_ms: i64, io: &mut IoQueue) {
-        let mut dropped = false;
-        for _ in 0..DROPS_MAX {
-            let Some((&base, segment)) = self.segments.first_key_value() else { break };
-            if segment.opens_under_way > 0 || segment.index_syncs_under_way > 0 {
-                break;
-            }
-            let end = self.segment_end(base);
-            let kept = end > self.high_watermark && !self.has(Defect::RetentionAboveHighWatermark);
-            if kept || segment.size == 0 {
-                break;
-            }
-            if !self.is_out_of_retention(base, end, now_wall_ms, io) {
-                break;
-            }
-            if self.segments.len() == 1 {
-                self.roll(io);
-            }
-            // Its name alone will say where the log ends: without it, who starts again would begin at offset 0.
-            if self.segments.values().nth(1).is_some_and(|next| !next.named) {
-                break;
-            }
-            self.drop_segment(base, io);
-            self.log_start_offset = self.log_start_offset.max(end);
-            self.recovery_point = self.recovery_point.max(end);
-            dropped = true;
+    /// Drops the oldest segment as far as retention, or the log start offset, says and the high watermark allows. It is
+    /// called again for the next one when that is durable.
+    pub(super) fn retain(&mut self, now_wall_ms: i64, io: &mut IoQueue) {
+        let Some((&base, segment)) = self.segments.first_key_value() else { return };
+        if self.retiring.is_some()
+            || segment.opens_under_way > 0
+            || segment.index_syncs_under_way > 0
+        {
+            return;
         }
-        if dropped {
-            let first = self.segments.first_key_value().map_or(0, |(&base, _)| base);
-            self.drop_snapshots(|offset| offset >= first, io);
-            if self.epochs.truncate_from_start(self.log_start_offset) {
-                self.save_epochs(i64::MAX, io);
-            }
+        let end = self.segment_end(base);
+        let kept = end > self.high_watermark && !self.has(Defect::RetentionAboveHighWatermark);
+        if kept || segment.size == 0 {
+            return;
+        }
+        if !self.is_out_of_retention(base, end, now_wall_ms, io) {
+            return;
+        }
+        if self.segments.len() == 1 {
+            self.roll(io);
+        }
+        // Its name alone will say where the log ends: without it, who starts again would begin at offset 0.
+        if self.segments.values().nth(1).is_some_and(|next| !next.named) {
+            return;
+        }
+        self.retire_segment(base, now_wall_ms, io);
+        self.log_start_offset = self.log_start_offset.max(end);
+        self.recovery_point = self.recovery_point.max(end);
+        let first = self.segments.first_key_value().map_or(end, |(&base, _)| base);
+        self.drop_snapshots(|offset| offset >= first, io);
+        if self.epochs.truncate_from_start(self.log_start_offset) {
+            self.save_epochs(i64::MAX, io);
         }
     }
 

@@ -5,7 +5,6 @@
 //! are those for a seeded defect.
 
 use super::Draw;
-use crate::atlas::{Takes, takes};
 use crate::scenario::{Fault, Producer, Scenario, What};
 
 const CHANCE_PERCENT: u64 = 6;
@@ -15,10 +14,7 @@ const RECORD_BYTES: u32 = 40;
 
 pub(super) fn draw(scenario: &mut Scenario) {
     let mut draw = Draw::new(scenario.seed, "forget");
-    // A power loss may give back the names of some dropped segments and not of others, and recovery takes the hole among
-    // them for the end of the log: a known weakness (docs/reference/broker.md), which would drown what else there is.
-    let loses_names = scenario.faults.iter().any(|fault| takes(&fault.what) == Takes::Unsynced);
-    if draw.percent(CHANCE_PERCENT) && !loses_names {
+    if draw.percent(CHANCE_PERCENT) {
         forget(&mut draw, scenario);
     }
 }

@@ -325,6 +325,33 @@ fn retention_leaves_the_name_that_says_where_the_log_ends() {
 }
 
 #[test]
+fn retention_never_leaves_a_hole() {
+    // Whatever was done, in whatever order, when the power went; and whichever segment's names had come to the disk.
+    for (choice, steps) in (0..7).flat_map(|choice| (0..40).map(move |steps| (choice, steps))) {
+        let mut world = World::new(LogConfig { retention_bytes: 0, ..small() });
+        for index in 0..24 {
+            world.append(batch(3, 100, NOW_MS + index), 0);
+        }
+        let bases: Vec<i64> = world.log.segments().map(|(base, _)| base).collect();
+        assert!(bases.len() >= 4, "{bases:?}");
+        world.log.request_sync(&mut world.io);
+        world.run();
+        world.log.set_high_watermark(i64::MAX);
+        world.log.maintain(NOW_MS, &mut world.io);
+        for _ in 0..steps {
+            world.step(choice);
+        }
+        for base in bases {
+            let mut disk = world.disk.clone();
+            disk.power_cut_but(|name| name.contains(&format!("{base:020}")));
+            let world = World::on(disk, small(), unclean());
+            let end = world.log.log_end_offset();
+            assert_eq!(end, 72, "{steps} steps, each the {choice}th, {base} renamed for good");
+        }
+    }
+}
+
+#[test]
 fn time_rolls_a_segment() {
     let mut world = World::new(LogConfig { segment_ms: 1_000, ..LogConfig::default() });
     world.append(batch(1, 10, NOW_MS), 0);
