@@ -1,7 +1,8 @@
 //! The data directory's three checkpoints: high watermarks, recovery points, log start offsets.
 //!
 //! Promises: each is replaced as a whole, one write at a time, and not written where nothing changed. A truncated log takes
-//! appends again only after the recovery points were written anew: the old one may lie beyond the new end.
+//! appends again only after what says too much was written anew: a recovery point beyond the new end, or a log start
+//! beyond the new one, by which the next start would throw the log away.
 //!
 //! Not promised: freshness. They lag by their intervals, and everybody who reads them lives with that.
 
@@ -52,7 +53,8 @@ struct File {
     in_flight: Option<Token>,
     /// Asked for before its time.
     wanted: bool,
-    written: String,
+    /// The last write's, done or under way, of this life.
+    written: Option<OffsetCheckpoint>,
     /// Truncated partitions that wait for the next write, and for the one under way.
     waiting: Vec<TopicPartitionId>,
     carried: Vec<TopicPartitionId>,
@@ -86,11 +88,24 @@ impl Checkpoints {
         self.loaded[kind as usize].get(&(topic.to_owned(), partition)).copied()
     }
 
-    /// After this truncation, the recovery point must be written before the partition goes on.
-    pub fn wait_for_recovery_point(&mut self, id: TopicPartitionId) {
-        let file = &mut self.files[Kind::RecoveryPoint as usize];
-        file.wanted = true;
-        file.waiting.push(id);
+    /// After a truncation, the recovery point must be written before the partition goes on, and so must the log start
+    /// where it went back.
+    fn wait_for(&mut self, partition: &Partition) {
+        let start = Kind::LogStart as usize;
+        let starts = self.files[start].written.as_ref().unwrap_or(&self.loaded[start]);
+        let key = (partition.topic.to_string(), partition.id.partition);
+        let start = partition.log.as_ref().map(log::Log::log_start_offset);
+        let went_back = starts.get(&key).copied() > start;
+        let kinds = [Some(Kind::RecoveryPoint), went_back.then_some(Kind::LogStart)];
+        for kind in kinds.into_iter().flatten() {
+            let file = &mut self.files[kind as usize];
+            file.wanted = true;
+            file.waiting.push(partition.id);
+        }
+    }
+
+    fn is_waited_for(&self, id: TopicPartitionId) -> bool {
+        self.files.iter().any(|file| file.waiting.contains(&id) || file.carried.contains(&id))
     }
 
     fn want_all(&mut self) {
@@ -105,6 +120,14 @@ impl Checkpoints {
 }
 
 impl ReplicaManager {
+    /// A truncation is complete; the partition goes on when the checkpoints say no more of it than is true.
+    pub(super) fn log_truncated(&mut self, ctx: &mut Context<'_>, id: TopicPartitionId) {
+        if let Some(partition) = self.partitions.get(&id) {
+            self.checkpoints.wait_for(partition);
+        }
+        self.write_due_checkpoints(ctx);
+    }
+
     /// Writes the checkpoints whose time has come, or that were asked for.
     pub(super) fn write_due_checkpoints(&mut self, ctx: &mut Context<'_>) {
         let now_ms = ctx.now.mono_ms();
@@ -134,15 +157,14 @@ impl ReplicaManager {
                 offsets.insert((partition.topic.to_string(), id.partition), offset);
             }
         }
-        let text = format_offsets(&offsets);
         let file = &mut self.checkpoints.files[kind as usize];
         file.wanted = false;
-        if text == file.written && file.waiting.is_empty() {
+        if file.written.as_ref() == Some(&offsets) && file.waiting.is_empty() {
             return;
         }
-        let data = Bytes::from(text.clone().into_bytes());
+        let data = Bytes::from(format_offsets(&offsets).into_bytes());
         let op = IoOp::Replace { path: kind.file().to_owned(), data };
-        file.written = text;
+        file.written = Some(offsets);
         file.carried.append(&mut file.waiting);
         file.in_flight = Some(ctx.io.submit(op));
         ctx.claim_io(IoOwner::Checkpoint(kind.file()));
@@ -172,7 +194,8 @@ impl ReplicaManager {
         let file = &mut self.checkpoints.files[kind as usize];
         file.in_flight = None;
         for id in std::mem::take(&mut file.carried) {
-            if let Some(partition) = self.partitions.get_mut(&id) {
+            let waits = self.checkpoints.is_waited_for(id);
+            if let Some(partition) = self.partitions.get_mut(&id).filter(|_| !waits) {
                 partition.truncating = false;
                 self.fetches_due = true;
             }

@@ -355,7 +355,8 @@ impl ReplicaManager {
         }
     }
 
-    /// Cuts a follower's log; it fetches again when that is on disk.
+    /// Cuts a follower's log; it fetches again when that is on disk. Below its own log start too: a leader that was
+    /// elected uncleanly may end there, and the log then starts over where that one's ends.
     pub(super) fn truncate(
         &mut self,
         ctx: &mut Context<'_>,
@@ -367,7 +368,6 @@ impl ReplicaManager {
         let Some(partition) = self.partitions.get_mut(&id) else { return };
         let Some(log) = partition.online() else { return };
         let (end, high_watermark) = (log.next_offset(), log.high_watermark());
-        let offset = offset.max(log.log_start_offset());
         // Also where there is no record to cut: epochs that began at the end, and that the leader never had, go.
         let cuts = log.truncate_to(offset, ctx.io);
         ctx.claim_io(IoOwner::Partition(id));

@@ -297,17 +297,6 @@ impl ReplicaManager {
             self.take_role(ctx, id);
         }
     }
-
-    /// A truncation is complete; the partition goes on when the recovery point is written down again.
-    pub(super) fn log_truncated(
-        &mut self,
-        ctx: &mut Context<'_>,
-        id: TopicPartitionId,
-        _log_end_offset: i64,
-    ) {
-        self.checkpoints.wait_for_recovery_point(id);
-        self.write_due_checkpoints(ctx);
-    }
 }
 
 fn min_insync_replicas(settings: &TopicSettings) -> usize {

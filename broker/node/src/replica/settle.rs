@@ -77,7 +77,7 @@ impl ReplicaManager {
                     self.lookup_done(ctx, op, place, result);
                 }
             }
-            log::Event::Truncated { log_end_offset } => self.log_truncated(ctx, id, log_end_offset),
+            log::Event::Truncated { .. } => self.log_truncated(ctx, id),
             log::Event::Closed => self.log_closed(ctx, id),
             log::Event::Deleted => self.log_deleted(ctx, id),
             log::Event::Failed(error) => {

@@ -1,10 +1,12 @@
 //! What was acknowledged stays, whoever leads; what was not is cut where the logs part.
 
 use log::EpochEntry;
+use log::memory_disk::MemoryDisk;
 use wire::batch::Producer;
 use wire::error::ErrorCode;
 
 use super::cluster::{Cluster, TP, batch};
+use crate::context::IoOwner;
 
 /// The epochs that have records.
 fn epochs(cluster: &Cluster, node: i32) -> Vec<(i32, i64)> {
@@ -48,6 +50,45 @@ fn diverging_tails_are_cut_by_epoch() {
     let more = cluster.produce(1, -1, &["d"]);
     cluster.advance(600);
     assert_eq!(cluster.acked(more), Some((0, 3)));
+}
+
+#[test]
+fn a_log_that_begins_beyond_its_leaders_end_starts_over() {
+    let mut cluster = Cluster::new(&[1, 2]);
+    cluster.create_topic(&[1, 2], 1);
+    for value in ["a", "b", "c", "d"] {
+        cluster.produce(1, -1, &[value]);
+        cluster.advance(600);
+    }
+    // The first records are deleted, and that is on the disk.
+    cluster.step(1, |manager, ctx| {
+        let partition = manager.partitions.get_mut(&TP).expect("there");
+        assert!(partition.online().expect("open").set_log_start_offset(3, ctx.io));
+        ctx.claim_io(IoOwner::Partition(TP));
+        manager.write_all_checkpoints(ctx);
+    });
+    cluster.settle();
+    cluster.advance(600);
+    // 2 loses everything, and leads nevertheless.
+    cluster.kill(2);
+    cluster.node(2).disk = MemoryDisk::new();
+    cluster.partition_mut().isr = vec![2];
+    cluster.elect(2);
+    cluster.restart(2);
+    cluster.advance(1_000);
+    assert_eq!(cluster.isr(), [1, 2]);
+    let sent = cluster.produce(2, -1, &["e"]);
+    cluster.advance(600);
+    assert_eq!(cluster.acked(sent), Some((0, 0)));
+    // Its next start does not believe what was deleted of the old log.
+    cluster.crash(1);
+    cluster.fence(1);
+    cluster.restart(1);
+    cluster.advance(1_000);
+    assert_eq!(cluster.offsets(1), (1, 1));
+    cluster.elect(1);
+    cluster.advance(600);
+    assert_eq!(cluster.consume(1), ["e"]);
 }
 
 #[test]
