@@ -99,6 +99,22 @@ pub enum IoOp {
     },
 }
 
+impl IoOp {
+    /// The file that it is on: it comes after the operations on the same one that were submitted before.
+    pub fn file(&self) -> Option<FileId> {
+        match self {
+            IoOp::Open { file, .. }
+            | IoOp::Close { file }
+            | IoOp::Append { file, .. }
+            | IoOp::WriteAt { file, .. }
+            | IoOp::Read { file, .. }
+            | IoOp::Sync { file }
+            | IoOp::Truncate { file, .. } => Some(*file),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum IoResult {
     Done,

@@ -97,7 +97,7 @@ impl World {
             .held
             .iter()
             .enumerate()
-            .filter(|(_, (_, op))| file_of(op).is_none_or(|file| files.insert(file)))
+            .filter(|(_, (_, op))| op.file().is_none_or(|file| files.insert(file)))
             .map(|(index, _)| index)
             .collect();
         if ready.is_empty() {
@@ -199,19 +199,6 @@ impl World {
         assert_eq!(file("index"), Some(indexes.offset.encode()));
         assert_eq!(file("timeindex"), Some(indexes.time.encode()));
         assert_eq!(file("log").map_or(0, |log| log.len() as u64), segment.size);
-    }
-}
-
-fn file_of(op: &IoOp) -> Option<FileId> {
-    match op {
-        IoOp::Open { file, .. }
-        | IoOp::Close { file }
-        | IoOp::Append { file, .. }
-        | IoOp::WriteAt { file, .. }
-        | IoOp::Read { file, .. }
-        | IoOp::Sync { file }
-        | IoOp::Truncate { file, .. } => Some(*file),
-        _ => None,
     }
 }
 

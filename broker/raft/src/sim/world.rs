@@ -305,7 +305,7 @@ impl World {
             let delay = self.rng.below(if slow { 40 } else { 4 });
             let mut at = self.now_ms + delay;
             let member = self.member(id);
-            if let Some(file) = file_of(&op) {
+            if let Some(file) = op.file() {
                 at = at.max(member.file_free_at.get(&file).copied().unwrap_or(0));
                 member.file_free_at.insert(file, at);
             }
@@ -523,17 +523,4 @@ fn encode(offset: i64, value: u64) -> Bytes {
 fn decode(record: &Bytes) -> (i64, u64) {
     let number = |at: usize| record[at..at + 8].try_into().expect("eight bytes");
     (i64::from_be_bytes(number(0)), u64::from_be_bytes(number(8)))
-}
-
-fn file_of(op: &IoOp) -> Option<FileId> {
-    match op {
-        IoOp::Open { file, .. }
-        | IoOp::Close { file }
-        | IoOp::Append { file, .. }
-        | IoOp::WriteAt { file, .. }
-        | IoOp::Read { file, .. }
-        | IoOp::Sync { file }
-        | IoOp::Truncate { file, .. } => Some(*file),
-        _ => None,
-    }
 }

@@ -7,7 +7,6 @@
 
 use super::Disk;
 use super::perform::inside;
-use super::queue::file_of;
 use bytes::Bytes;
 use log::io::IoOp;
 use std::collections::BTreeSet;
@@ -16,7 +15,7 @@ impl Disk {
     pub(super) fn leave_unfinished(&mut self) {
         let mut stopped = BTreeSet::new();
         for op in self.queue.abandon() {
-            let file = file_of(&op);
+            let file = op.file();
             if file.is_some_and(|file| stopped.contains(&file)) {
                 continue;
             }

@@ -5,7 +5,6 @@
 
 use super::file::File;
 use super::names::{Entry, Trouble};
-use super::queue::file_of;
 use super::{Disk, OpenFile};
 use crate::scenario::FailingOp;
 use bytes::Bytes;
@@ -27,7 +26,7 @@ impl Disk {
                 self.open.remove(&file);
                 IoResult::Done
             }
-            op => match file_of(&op) {
+            op => match op.file() {
                 Some(file) => self.on_file(file, op),
                 None => self.on_path(&op),
             },

@@ -10,20 +10,6 @@ use rustc_hash::FxHashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// The file that an operation is queued behind.
-pub fn file_of(op: &IoOp) -> Option<FileId> {
-    match op {
-        IoOp::Open { file, .. }
-        | IoOp::Close { file }
-        | IoOp::Append { file, .. }
-        | IoOp::WriteAt { file, .. }
-        | IoOp::Read { file, .. }
-        | IoOp::Sync { file }
-        | IoOp::Truncate { file, .. } => Some(*file),
-        _ => None,
-    }
-}
-
 #[derive(Debug)]
 pub struct Queue {
     settings: scenario::Disk,
@@ -60,7 +46,7 @@ impl Queue {
 
     pub fn push(&mut self, now_ns: u64, token: Token, op: IoOp) {
         let delay_ns = self.delay_ns(&op);
-        let due_ns = match file_of(&op) {
+        let due_ns = match op.file() {
             None => now_ns + delay_ns,
             Some(file) => {
                 let busy_until_ns = self.busy_until_ns.entry(file).or_insert(0);
