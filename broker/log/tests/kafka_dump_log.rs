@@ -9,7 +9,7 @@ use std::process::Command;
 use highwater_log::io::{IoOp, IoQueue, Token};
 use highwater_log::memory_disk::MemoryDisk;
 use highwater_log::{Event, Log, LogConfig, Origin, Recovery};
-use wire::batch::{Batch, BatchBuilder, Compression, Producer};
+use wire::batch::{Batch, BatchBuilder, Compression, Decompressor, Producer};
 
 const DIR: &str = "topic-0";
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -72,7 +72,14 @@ impl World {
                 }
                 let batch = Batch::new(builder.build(0, -1)).expect("built just now");
                 self.log
-                    .append_as_leader(NOW_MS, vec![batch], round / 10, Origin::Client, &mut self.io)
+                    .append_as_leader(
+                        NOW_MS,
+                        vec![batch],
+                        round / 10,
+                        Origin::Client,
+                        &mut Decompressor::default(),
+                        &mut self.io,
+                    )
                     .expect("accepted");
                 self.run();
             }

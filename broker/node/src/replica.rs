@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use log::io::{IoResult, Token};
 use uuid::Uuid;
 use wire::api::key;
+use wire::batch::Decompressor;
 use wire::error::ErrorCode;
 
 use crate::context::{
@@ -96,6 +97,8 @@ pub struct ReplicaManager {
     view: MetadataView,
     partitions: BTreeMap<TopicPartitionId, Partition>,
     produces: Produces,
+    /// For looking into what clients produce to any partition.
+    decompressor: Decompressor,
     passed_over: PassedOver,
     fetches: Fetches,
     lookups: Lookups,
@@ -145,6 +148,7 @@ impl ReplicaManager {
             defects,
             partitions: BTreeMap::new(),
             produces: Produces::default(),
+            decompressor: Decompressor::default(),
             passed_over: PassedOver::default(),
             fetches: Fetches::default(),
             lookups: Lookups::default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use log::Origin;
 use log::io::IoQueue;
-use wire::batch::{Batch, BatchBuilder, Compression};
+use wire::batch::{Batch, BatchBuilder, Compression, Decompressor};
 use wire::control::{ControlRecord, LeaderChangeMessage, control_batch};
 use wire::error::ErrorCode;
 use wire::messages::{
@@ -82,7 +82,9 @@ impl Quorum {
         let epoch = self.election().epoch;
         let wall_ms = self.now.wall_ms;
         let log = self.log.as_mut().ok_or_else(|| refused("the log is not open".to_owned()))?;
-        let appended = log.append_as_leader(wall_ms, vec![batch], epoch, Origin::Raft, io);
+        // A batch of our own is not looked into.
+        let unused = &mut Decompressor::default();
+        let appended = log.append_as_leader(wall_ms, vec![batch], epoch, Origin::Raft, unused, io);
         let appended = appended.map_err(|error| refused(error.to_string()))?;
         Ok((appended.base_offset, appended.last_offset))
     }

@@ -18,7 +18,7 @@ mod tests;
 pub mod validate;
 
 pub use build::{BatchBuilder, Producer};
-pub use compression::{Compression, MAX_UNCOMPRESSED_BYTES};
+pub use compression::{Compression, Compressor, Decompressor, MAX_UNCOMPRESSED_BYTES};
 pub use header::{BatchHeader, HEADER_BYTES, MAGIC, TimestampType, increment_sequence};
 pub use record::{Record, RecordHeader, Records};
 pub use validate::{InvalidKind, InvalidRecord, Rules, Validated, validate_deep, validate_header};
@@ -154,7 +154,8 @@ impl<'a> BatchView<'a> {
     }
 
     pub fn records_bounded(&self, max_bytes: usize) -> Result<Records, RecordError> {
-        let plain = self.header.decompress(self.payload(), max_bytes)?;
+        let plain =
+            self.header.decompress(self.payload(), &mut Decompressor::default(), max_bytes)?;
         Ok(Records::new(&self.header, Bytes::from(plain.into_owned())))
     }
 }
@@ -255,13 +256,19 @@ impl Batch {
         Bytes::from(whole)
     }
 
-    /// The records; keys and values of an uncompressed batch are slices of it.
+    /// The records; keys and values of an uncompressed batch are slices of it. Who reads batch after batch uses
+    /// [`Batch::records_with`].
     pub fn records(&self) -> Result<Records, RecordError> {
+        self.records_with(&mut Decompressor::default())
+    }
+
+    /// As [`Batch::records`], decompressed with memory that is used again.
+    pub fn records_with(&self, decompressor: &mut Decompressor) -> Result<Records, RecordError> {
         let payload = self.rest.slice(HEADER_BYTES - self.head.len()..);
         if self.header.compression() == Some(Compression::None) {
             return Ok(Records::new(&self.header, payload));
         }
-        let plain = self.header.decompress(&payload, MAX_UNCOMPRESSED_BYTES)?;
+        let plain = self.header.decompress(&payload, decompressor, MAX_UNCOMPRESSED_BYTES)?;
         Ok(Records::new(&self.header, Bytes::from(plain.into_owned())))
     }
 }

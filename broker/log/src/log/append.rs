@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use wire::batch::{
-    Batch, BatchHeader, InvalidKind, InvalidRecord, Rules, validate_deep, validate_header,
+    Batch, BatchHeader, Decompressor, InvalidKind, InvalidRecord, Rules, validate_deep,
+    validate_header,
 };
 
 use super::recent::RecentBatch;
@@ -22,12 +23,14 @@ use crate::types::{AppendError, Appended, Origin};
 impl Log {
     /// Appends batches under new offsets: all of them, or none and the reason. They count once
     /// [`crate::Event::Appended`] passed their last offset. A client's append has one batch, as Kafka demands.
+    /// The decompressor is the caller's, for all its logs: one for each would be much memory.
     pub fn append_as_leader(
         &mut self,
         now_wall_ms: i64,
         mut batches: Vec<Batch>,
         leader_epoch: i32,
         origin: Origin,
+        decompressor: &mut Decompressor,
         io: &mut IoQueue,
     ) -> Result<Appended, AppendError> {
         self.now_ms = self.now_ms.max(now_wall_ms);
@@ -41,7 +44,7 @@ impl Log {
             return Err(invalid(format!("{} batches, where a producer sends one", batches.len())));
         }
         for batch in &mut batches {
-            self.validate(now_wall_ms, batch, origin)?;
+            self.validate(now_wall_ms, batch, origin, decompressor)?;
         }
         if let Some(duplicate) = self.check_producers(&batches, origin)? {
             return Ok(duplicate);
@@ -105,6 +108,7 @@ impl Log {
         now_wall_ms: i64,
         batch: &mut Batch,
         origin: Origin,
+        decompressor: &mut Decompressor,
     ) -> Result<(), AppendError> {
         let bytes = batch.len();
         if origin != Origin::Raft && bytes > self.config.max_message_bytes as usize {
@@ -133,7 +137,8 @@ impl Log {
         if !self.config.validate_deep {
             return validate_header(&batch.view(), &rules).map_err(AppendError::Invalid);
         }
-        let validated = validate_deep(&batch.view(), &rules).map_err(AppendError::Invalid)?;
+        let validated =
+            validate_deep(&batch.view(), &rules, decompressor).map_err(AppendError::Invalid)?;
         if self.config.timestamp_type == TimestampType::CreateTime {
             batch.set_max_timestamp(validated.max_timestamp);
         }

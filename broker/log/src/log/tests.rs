@@ -10,7 +10,7 @@ mod truncation;
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use wire::batch::{Batch, BatchBuilder, Compression, Producer, split_batches};
+use wire::batch::{Batch, BatchBuilder, Compression, Decompressor, Producer, split_batches};
 
 use super::Log;
 use crate::config::LogConfig;
@@ -111,7 +111,9 @@ impl World {
     }
 
     fn try_append(&mut self, batch: Batch, epoch: i32) -> Result<Appended, AppendError> {
-        self.log.append_as_leader(NOW_MS, vec![batch], epoch, Origin::Client, &mut self.io)
+        let mut unpack = Decompressor::default();
+        let client = Origin::Client;
+        self.log.append_as_leader(NOW_MS, vec![batch], epoch, client, &mut unpack, &mut self.io)
     }
 
     fn append(&mut self, batch: Batch, epoch: i32) -> Appended {

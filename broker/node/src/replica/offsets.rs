@@ -7,6 +7,8 @@
 //!
 //! Not promised: tiered storage; its questions have the answers of a log that has none.
 
+use std::collections::BTreeMap;
+
 use log::{FoundTimestamp, Log, Lookup, ReadError};
 use rustc_hash::FxHashMap;
 use wire::error::ErrorCode;
@@ -23,6 +25,7 @@ use wire::messages::{
 };
 
 use super::partition::Partition;
+use super::view::MetadataView;
 use super::{ReadFor, ReplicaManager};
 use crate::context::{Context, IoOwner, Request, RequestId, TopicPartitionId};
 use crate::defect::Defect;
@@ -160,11 +163,7 @@ impl ReplicaManager {
 
     /// The hosted partition, or why a request for it can't be served.
     pub(super) fn hosted(&mut self, id: TopicPartitionId) -> Result<&mut Partition, ErrorCode> {
-        let view = &self.view;
-        self.partitions.get_mut(&id).ok_or_else(|| match view.leader(id.topic_id, id.partition) {
-            Some(_) => ErrorCode::NotLeaderOrFollower,
-            None => ErrorCode::UnknownTopicOrPartition,
-        })
+        hosted(&self.view, &mut self.partitions, id)
     }
 
     /// A lookup came back from the disk.
@@ -237,6 +236,18 @@ impl ReplicaManager {
         }
         ctx.respond(request, &OffsetForLeaderEpochResponse::default().with_topics(topics));
     }
+}
+
+/// As [`ReplicaManager::hosted`], for who needs the manager's other parts meanwhile.
+pub(super) fn hosted<'a>(
+    view: &MetadataView,
+    partitions: &'a mut BTreeMap<TopicPartitionId, Partition>,
+    id: TopicPartitionId,
+) -> Result<&'a mut Partition, ErrorCode> {
+    partitions.get_mut(&id).ok_or_else(|| match view.leader(id.topic_id, id.partition) {
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
+    })
 }
 
 fn answer(

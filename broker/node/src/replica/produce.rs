@@ -25,6 +25,7 @@ use wire::messages::produce_response::{
 };
 use wire::messages::{ProduceRequest, ProduceResponse};
 
+use super::offsets::hosted;
 use super::partition::{Settled, WaitFor, Waiter};
 use super::{ReplicaEvent, ReplicaManager, mark};
 use crate::context::{Context, IoOwner, Request, RequestId, Severity, TopicPartitionId};
@@ -244,7 +245,7 @@ impl ReplicaManager {
     ) -> Result<Appended, Refused> {
         let remember_refused = self.has(Defect::SequenceNotedBeforeChecks);
         let stale_epoch = self.has(Defect::StaleEpochStamp);
-        let partition = self.hosted(id)?;
+        let partition = hosted(&self.view, &mut self.partitions, id)?;
         partition.check_leader(-1, true)?;
         let min_insync_replicas = partition.min_insync_replicas;
         let mut leader_epoch = partition.leader_epoch;
@@ -260,7 +261,9 @@ impl ReplicaManager {
         if stale_epoch {
             leader_epoch = log.latest_epoch().unwrap_or(leader_epoch);
         }
-        let appended = log.append_as_leader(ctx.now.wall_ms, batches, leader_epoch, origin, ctx.io);
+        let wall_ms = ctx.now.wall_ms;
+        let unpack = &mut self.decompressor;
+        let appended = log.append_as_leader(wall_ms, batches, leader_epoch, origin, unpack, ctx.io);
         ctx.claim_io(IoOwner::Partition(id));
         if let Err(AppendError::Producer(error)) = &appended {
             let line = format!("{}: refusing a batch: {error}", self.partition_name(id));

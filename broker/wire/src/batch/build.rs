@@ -1,6 +1,6 @@
 //! Making batches of our own: coordinator and controller records, markers, tests, the admin client.
 
-use super::compression::{Compression, compress};
+use super::compression::{Compression, Compressor};
 use super::header::{
     ATTRIBUTE_CONTROL, ATTRIBUTE_TRANSACTIONAL, BatchHeader, CRC_START, HEADER_BYTES, MAGIC,
 };
@@ -104,14 +104,25 @@ impl BatchBuilder {
         HEADER_BYTES + self.records.len()
     }
 
-    /// The finished batch. There must be at least one record.
+    /// The finished batch. There must be at least one record. Who makes compressed batches all the time uses
+    /// [`BatchBuilder::build_with`].
     pub fn build(&self, base_offset: i64, partition_leader_epoch: i32) -> Bytes {
+        self.build_with(&mut Compressor::default(), base_offset, partition_leader_epoch)
+    }
+
+    /// As [`BatchBuilder::build`], compressed with memory that is used again.
+    pub fn build_with(
+        &self,
+        compressor: &mut Compressor,
+        base_offset: i64,
+        partition_leader_epoch: i32,
+    ) -> Bytes {
         assert!(self.count > 0, "Kafka has no use for a batch without records");
         let compressed;
         let payload = if self.compression == Compression::None {
             &self.records
         } else {
-            compressed = compress(self.compression, &self.records);
+            compressed = compressor.compress(self.compression, &self.records);
             &compressed
         };
         let length = HEADER_BYTES - LOG_OVERHEAD_BYTES + payload.len();

@@ -1,7 +1,10 @@
 //! The four codecs of Kafka's batches, in the framings that its clients use.
 
 use super::RecordError;
-use std::io::{Read, Write};
+use flate2::bufread::GzDecoder;
+use std::fmt;
+use std::io::{self, BufRead, Cursor, Read, Write};
+use zstd::zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 /// What one batch may grow to when decompressed, unless the caller asks for less: a batch of zeros would otherwise be a
 /// cheap way to take a broker's memory.
@@ -54,25 +57,82 @@ const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 const XERIAL_HEADER_BYTES: usize = 16;
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
-pub(super) fn decompress(
-    compression: Compression,
-    payload: &[u8],
-    max_bytes: usize,
-) -> Result<Vec<u8>, RecordError> {
-    match compression {
-        Compression::None => Ok(payload.to_vec()),
-        Compression::Gzip => {
-            read_bounded("gzip", flate2::read::MultiGzDecoder::new(payload), payload, max_bytes)
+/// What a kept zstd context may take. A frame says how far back it looks, and one that says "far" must not be paid for until
+/// the process ends.
+const KEPT_ZSTD_BYTES: usize = 8 << 20;
+
+/// Decompresses one batch after the other with the same memory: a codec's state takes some hundred kilobytes, which is
+/// more work to get and to clear than most batches are. Nothing of a batch shows in the next one.
+#[derive(Default)]
+pub struct Decompressor {
+    gzip: Option<GzDecoder<Cursor<Vec<u8>>>>,
+    zstd: Option<DCtx<'static>>,
+}
+
+impl Decompressor {
+    pub(super) fn decompress(
+        &mut self,
+        compression: Compression,
+        payload: &[u8],
+        max_bytes: usize,
+    ) -> Result<Vec<u8>, RecordError> {
+        match compression {
+            Compression::None => Ok(payload.to_vec()),
+            Compression::Gzip => self.gunzip(payload, max_bytes),
+            Compression::Lz4 => {
+                read_bounded("lz4", lz4_flex::frame::FrameDecoder::new(payload), payload, max_bytes)
+            }
+            Compression::Zstd => {
+                let context = self.zstd.get_or_insert_with(DCtx::create);
+                context
+                    .reset(ResetDirective::SessionOnly)
+                    .expect("a session can be ended at any time");
+                let decoder = zstd::stream::read::Decoder::with_context(payload, context);
+                let plain = read_bounded("zstd", decoder, payload, max_bytes);
+                self.zstd.take_if(|context| context.sizeof() > KEPT_ZSTD_BYTES);
+                plain
+            }
+            Compression::Snappy => decompress_snappy(payload, max_bytes),
         }
-        Compression::Lz4 => {
-            read_bounded("lz4", lz4_flex::frame::FrameDecoder::new(payload), payload, max_bytes)
+    }
+
+    fn gunzip(&mut self, payload: &[u8], max_bytes: usize) -> Result<Vec<u8>, RecordError> {
+        let decoder = self.gzip.get_or_insert_with(|| GzDecoder::new(Cursor::new(Vec::new())));
+        let mut packed = std::mem::take(decoder.get_mut().get_mut());
+        packed.clear();
+        packed.extend_from_slice(payload);
+        decoder.reset(Cursor::new(packed));
+        let plain = read_bounded("gzip", GzMembers(decoder), payload, max_bytes);
+        // The copy of a rare large batch is not kept.
+        let packed = decoder.get_mut().get_mut();
+        packed.clear();
+        packed.shrink_to(KEPT_PACKED_BYTES);
+        plain
+    }
+}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decompressor").finish_non_exhaustive()
+    }
+}
+
+/// What a kept copy of a compressed payload may take.
+const KEPT_PACKED_BYTES: usize = 1 << 20;
+
+/// All members of a gzip stream, one after the other: [`flate2::bufread::MultiGzDecoder`] can't be used again.
+struct GzMembers<'a>(&'a mut GzDecoder<Cursor<Vec<u8>>>);
+
+impl Read for GzMembers<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.0.read(into)?;
+            if count > 0 || into.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(count);
+            }
+            let rest = std::mem::take(self.0.get_mut());
+            self.0.reset(rest);
         }
-        Compression::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(payload)
-                .map_err(|error| RecordError::Decompress("zstd", error.to_string()))?;
-            read_bounded("zstd", decoder, payload, max_bytes)
-        }
-        Compression::Snappy => decompress_snappy(payload, max_bytes),
     }
 }
 
@@ -133,33 +193,87 @@ fn append_snappy_block(
     Ok(())
 }
 
-/// Compresses into memory, which cannot fail.
-pub(super) fn compress(compression: Compression, plain: &[u8]) -> Vec<u8> {
-    const INFALLIBLE: &str = "writing into memory does not fail";
-    match compression {
-        Compression::None => plain.to_vec(),
-        Compression::Gzip => {
-            let mut encoder =
-                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(plain).expect(INFALLIBLE);
-            encoder.finish().expect(INFALLIBLE)
-        }
-        Compression::Lz4 => {
-            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            encoder.write_all(plain).expect(INFALLIBLE);
-            encoder.finish().expect(INFALLIBLE)
-        }
-        Compression::Zstd => zstd::stream::encode_all(plain, 3).expect(INFALLIBLE),
-        Compression::Snappy => {
-            let mut out = XERIAL_MAGIC.to_vec();
-            out.extend_from_slice(&1u32.to_be_bytes());
-            out.extend_from_slice(&1u32.to_be_bytes());
-            for block in plain.chunks(XERIAL_BLOCK_BYTES) {
-                let compressed = snap::raw::Encoder::new().compress_vec(block).expect(INFALLIBLE);
-                out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
-                out.extend_from_slice(&compressed);
+const INFALLIBLE: &str = "writing into memory does not fail";
+
+/// The level of zstd, its default.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A gzip member's header that says nothing of a file: deflate, no time, no flags, no operating system.
+const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// Compresses one batch after the other with the same memory, as [`Decompressor`] does the other way. A batch comes out
+/// the same as from a new one.
+#[derive(Default)]
+pub struct Compressor {
+    deflate: Option<flate2::Compress>,
+    zstd: Option<CCtx<'static>>,
+}
+
+impl Compressor {
+    /// Compresses into memory, which cannot fail.
+    pub(super) fn compress(&mut self, compression: Compression, plain: &[u8]) -> Vec<u8> {
+        match compression {
+            Compression::None => plain.to_vec(),
+            Compression::Gzip => self.gzip(plain),
+            Compression::Lz4 => {
+                let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                encoder.write_all(plain).expect(INFALLIBLE);
+                encoder.finish().expect(INFALLIBLE)
             }
-            out
+            Compression::Zstd => self.zstd(plain),
+            Compression::Snappy => {
+                let mut out = XERIAL_MAGIC.to_vec();
+                out.extend_from_slice(&1u32.to_be_bytes());
+                out.extend_from_slice(&1u32.to_be_bytes());
+                let mut encoder = snap::raw::Encoder::new();
+                for block in plain.chunks(XERIAL_BLOCK_BYTES) {
+                    let compressed = encoder.compress_vec(block).expect(INFALLIBLE);
+                    out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+                    out.extend_from_slice(&compressed);
+                }
+                out
+            }
         }
+    }
+
+    fn gzip(&mut self, plain: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::default();
+        let deflate = self.deflate.get_or_insert_with(|| flate2::Compress::new(level, false));
+        deflate.reset();
+        let mut packed = Vec::with_capacity(GZIP_HEADER.len() + plain.len() / 2 + 64);
+        packed.extend_from_slice(&GZIP_HEADER);
+        loop {
+            let rest = &plain[deflate.total_in() as usize..];
+            let status = deflate.compress_vec(rest, &mut packed, flate2::FlushCompress::Finish);
+            if status.expect(INFALLIBLE) == flate2::Status::StreamEnd {
+                break;
+            }
+            packed.reserve(packed.capacity());
+        }
+        let mut crc = flate2::Crc::new();
+        crc.update(plain);
+        packed.extend_from_slice(&crc.sum().to_le_bytes());
+        packed.extend_from_slice(&crc.amount().to_le_bytes());
+        packed
+    }
+
+    fn zstd(&mut self, plain: &[u8]) -> Vec<u8> {
+        let context = self.zstd.get_or_insert_with(|| {
+            let mut context = CCtx::create();
+            let level = CParameter::CompressionLevel(ZSTD_LEVEL);
+            context.set_parameter(level).expect("a level that zstd has");
+            context
+        });
+        context.reset(ResetDirective::SessionOnly).expect("a session can be ended at any time");
+        let mut packed = Vec::new();
+        let mut encoder = zstd::stream::read::Encoder::with_context(plain, context);
+        encoder.read_to_end(&mut packed).expect(INFALLIBLE);
+        packed
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The 61 bytes that every batch begins with.
 
-use super::compression::{Compression, decompress};
+use super::compression::{Compression, Decompressor};
 use super::{BadBatch, LOG_OVERHEAD_BYTES, RecordError};
 use crate::codec::{Put, Reader};
 use std::borrow::Cow;
@@ -168,13 +168,14 @@ impl BatchHeader {
     pub(super) fn decompress<'a>(
         &self,
         payload: &'a [u8],
+        decompressor: &mut Decompressor,
         max_bytes: usize,
     ) -> Result<Cow<'a, [u8]>, RecordError> {
         let compression =
             self.compression().ok_or_else(|| RecordError::Compression(self.compression_id()))?;
         match compression {
             Compression::None => Ok(Cow::Borrowed(payload)),
-            other => decompress(other, payload, max_bytes).map(Cow::Owned),
+            other => decompressor.decompress(other, payload, max_bytes).map(Cow::Owned),
         }
     }
 }

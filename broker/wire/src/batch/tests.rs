@@ -13,6 +13,10 @@ const ALL: [Compression; 5] = [
 
 type PlainRecord = (i64, Option<Vec<u8>>, Option<Vec<u8>>, Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
+fn validate_deep(view: &BatchView<'_>, rules: &Rules) -> Result<Validated, InvalidRecord> {
+    super::validate_deep(view, rules, &mut Decompressor::default())
+}
+
 fn headers(plain: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<RecordHeader> {
     plain
         .iter()
@@ -78,6 +82,30 @@ proptest! {
             let rules = Rules { now_ms: 5, ..Rules::default() };
             let found = validate_deep(&batch.view(), &rules).unwrap();
             prop_assert_eq!(found.max_timestamp, batch.header().max_timestamp);
+        }
+    }
+
+    #[test]
+    fn what_is_used_again_makes_and_reads_the_same_bytes(all in proptest::collection::vec(records(), 1..6), garbage in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let (mut compressor, mut decompressor) = (Compressor::default(), Decompressor::default());
+        for (records, compression) in all.iter().flat_map(|records| ALL.map(|one| (records, one))) {
+            let mut builder = BatchBuilder::new(compression);
+            for (timestamp, key, value, plain) in records {
+                builder.append(*timestamp, key.as_deref(), value.as_deref(), &headers(plain));
+            }
+            let bytes = builder.build_with(&mut compressor, 0, 3);
+            prop_assert_eq!(&bytes, &builder.build(0, 3));
+            // What can't be read leaves nothing behind, either: neither noise nor a batch that was cut.
+            let cut = &Batch::new(bytes.clone()).unwrap().view().payload().to_vec()[..];
+            for payload in [&garbage[..], &cut[..cut.len() / 2], &[cut, &garbage].concat()] {
+                let damaged = with_payload(payload, compression.id(), 1, 0);
+                let fresh = damaged.records().map(Iterator::collect::<Vec<_>>);
+                let again = damaged.records_with(&mut decompressor).map(Iterator::collect::<Vec<_>>);
+                prop_assert_eq!(again, fresh);
+            }
+            let batch = Batch::new(bytes).unwrap();
+            let read: Vec<_> = batch.records_with(&mut decompressor).unwrap().collect();
+            prop_assert_eq!(read, batch.records().unwrap().collect::<Vec<_>>());
         }
     }
 
@@ -228,12 +256,13 @@ fn a_bomb_is_refused_at_its_bound() {
 #[test]
 fn snappy_is_read_in_both_framings() {
     let framed = simple(Compression::Snappy, 3);
-    let plain = compression::decompress(
-        Compression::Snappy,
-        BatchView::new(&framed).unwrap().payload(),
-        MAX_UNCOMPRESSED_BYTES,
-    )
-    .unwrap();
+    let plain = Decompressor::default()
+        .decompress(
+            Compression::Snappy,
+            BatchView::new(&framed).unwrap().payload(),
+            MAX_UNCOMPRESSED_BYTES,
+        )
+        .unwrap();
     let raw = snap::raw::Encoder::new().compress_vec(&plain).unwrap();
     let batch = with_payload(&raw, Compression::Snappy.id(), 3, 2);
     assert_eq!(batch.records().unwrap().map(Result::unwrap).count(), 3);

@@ -6,7 +6,7 @@
 
 use super::header::TimestampType;
 use super::record::RawRecord;
-use super::{BatchView, MAX_UNCOMPRESSED_BYTES};
+use super::{BatchView, Decompressor, MAX_UNCOMPRESSED_BYTES};
 use crate::codec::Malformed;
 use crate::error::ErrorCode;
 
@@ -132,12 +132,18 @@ pub fn validate_header(view: &BatchView<'_>, rules: &Rules) -> Result<(), Invali
 }
 
 /// The header and every record: sizes, offsets, timestamps, keys.
-pub fn validate_deep(view: &BatchView<'_>, rules: &Rules) -> Result<Validated, InvalidRecord> {
+pub fn validate_deep(
+    view: &BatchView<'_>,
+    rules: &Rules,
+    decompressor: &mut Decompressor,
+) -> Result<Validated, InvalidRecord> {
     validate_header(view, rules)?;
     let header = view.header();
-    let plain =
-        header.decompress(view.payload(), rules.max_uncompressed_bytes).map_err(|error| {
-            InvalidRecord { index: None, kind: InvalidKind::Corrupt, reason: error.to_string() }
+    let plain = header
+        .decompress(view.payload(), decompressor, rules.max_uncompressed_bytes)
+        .map_err(|error| {
+            let reason = error.to_string();
+            InvalidRecord { index: None, kind: InvalidKind::Corrupt, reason }
         })?;
     let mut at = 0;
     let mut max_timestamp = -1;

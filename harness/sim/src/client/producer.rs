@@ -23,7 +23,7 @@ use model::settings::{Acks, ProducerSettings};
 use node::step::{Input, Now};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::batch::Compression;
+use wire::batch::{Compression, Compressor};
 
 /// `linger.ms`.
 const LINGER_MS: u64 = 5;
@@ -56,6 +56,7 @@ pub struct Producer {
     due: Vec<Due>,
     value: Vec<u8>,
     queues: Vec<Queue>,
+    compressor: Compressor,
     /// Whose turn it is: a partition that always came last would never come.
     next_partition: u32,
     identity: Option<Identity>,
@@ -107,6 +108,7 @@ impl Producer {
             due: Vec::new(),
             value: Vec::new(),
             queues: (0..target.partitions).map(|_| Queue::default()).collect(),
+            compressor: Compressor::default(),
             next_partition: 0,
             identity: None,
             identity_asked: false,

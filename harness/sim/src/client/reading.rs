@@ -20,6 +20,7 @@ use model::settings::{ConsumerSettings, Isolation};
 use position::{Position, Stage};
 use std::collections::BTreeMap;
 use wire::api::key;
+use wire::batch::Decompressor;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::offset_for_leader_epoch_request::{
@@ -78,6 +79,7 @@ pub(super) struct Reading {
     settings: FetchSettings,
     random: Random,
     positions: BTreeMap<u32, Position>,
+    decompressor: Decompressor,
     assignment: u32,
     /// Brokers that have a Fetch of ours.
     fetching: Vec<i32>,
@@ -104,6 +106,7 @@ impl Reading {
             settings,
             random,
             positions: BTreeMap::new(),
+            decompressor: Decompressor::default(),
             assignment: 0,
             fetching: Vec::new(),
             turn: 0,

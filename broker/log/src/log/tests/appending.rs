@@ -141,9 +141,10 @@ fn what_a_client_must_not_send_is_refused() {
     let damaged = world.try_append(Batch::new(damaged.into()).expect("sized"), 0);
     assert_eq!(code(damaged), Err(ErrorCode::CorruptMessage));
     let two = vec![batch(1, 10, NOW_MS), batch(1, 10, NOW_MS)];
-    let two = world.log.append_as_leader(NOW_MS, two, 0, Origin::Client, &mut world.io);
+    let (client, unpack) = (Origin::Client, &mut Decompressor::default());
+    let two = world.log.append_as_leader(NOW_MS, two, 0, client, unpack, &mut world.io);
     assert_eq!(code(two), Err(ErrorCode::InvalidRecord));
-    let none = world.log.append_as_leader(NOW_MS, vec![], 0, Origin::Client, &mut world.io);
+    let none = world.log.append_as_leader(NOW_MS, vec![], 0, client, unpack, &mut world.io);
     assert_eq!(none, Err(AppendError::Empty));
     let late = world.try_append(batch(1, 10, NOW_MS + 3_600_001), 0);
     assert_eq!(code(late), Err(ErrorCode::InvalidTimestamp));
@@ -385,10 +386,14 @@ fn an_open_transaction_holds_the_last_stable_offset_back() {
         let batch = end_transaction_batch(&commit, 9, epoch, NOW_MS);
         vec![Batch::new(batch).expect("built just now")]
     };
-    let coordinator = Origin::Coordinator;
-    let refused = world.log.append_as_leader(NOW_MS, marker(2), 0, coordinator, &mut world.io);
+    let (coordinator, unpack) = (Origin::Coordinator, &mut Decompressor::default());
+    let refused =
+        world.log.append_as_leader(NOW_MS, marker(2), 0, coordinator, unpack, &mut world.io);
     assert_eq!(refused.map_err(|error| error.error_code()), Err(ErrorCode::InvalidProducerEpoch));
-    world.log.append_as_leader(NOW_MS, marker(3), 0, coordinator, &mut world.io).expect("accepted");
+    world
+        .log
+        .append_as_leader(NOW_MS, marker(3), 0, coordinator, unpack, &mut world.io)
+        .expect("accepted");
     world.run();
     assert_eq!(world.log.last_stable_offset(), 2, "the marker is above the high watermark");
     world.log.set_high_watermark(6);

@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 use std::collections::VecDeque;
-use wire::batch::{BatchBuilder, Compression, Producer, increment_sequence};
+use wire::batch::{BatchBuilder, Compression, Compressor, Producer, increment_sequence};
 
 /// Batches with sequence numbers that may be open at once: what a broker remembers of a producer.
 const NUMBERED_MAX: usize = 5;
@@ -49,8 +49,8 @@ impl Batch {
     }
 
     /// As it is sent, also again.
-    pub fn bytes(&mut self) -> Bytes {
-        self.bytes.get_or_insert_with(|| self.builder.build(0, -1)).clone()
+    pub fn bytes(&mut self, compressor: &mut Compressor) -> Bytes {
+        self.bytes.get_or_insert_with(|| self.builder.build_with(compressor, 0, -1)).clone()
     }
 
     /// Whether it can be told that no attempt was appended.

@@ -124,7 +124,7 @@ impl Producer {
             let batch = queue.sent(index, self.identity);
             asked.push((*partition, batch.number));
             let index = *partition as i32;
-            let records = Some(batch.bytes());
+            let records = Some(batch.bytes(&mut self.compressor));
             data.push(PartitionProduceData::default().with_index(index).with_records(records));
         }
         let topic = TopicProduceData::default().with_partition_data(data);

@@ -206,6 +206,7 @@ impl Reading {
         let Some(position) = self.asked_of(asked) else { return };
         position.busy = false;
         let (mut offset, mut last_epoch) = (position.offset, position.last_epoch);
+        let decompressor = &mut self.decompressor;
         let mut records: Vec<(i64, Seen)> = Vec::new();
         let damage = each_batch(told, |batch| {
             if batch.last_offset() < offset {
@@ -214,7 +215,7 @@ impl Reading {
             batch.view().check().map_err(|_| ())?;
             if !batch.header().is_control() {
                 let mut found = Vec::new();
-                for record in batch.records().map_err(|_| ())? {
+                for record in batch.records_with(decompressor).map_err(|_| ())? {
                     let record = record.map_err(|_| ())?;
                     if record.offset < offset {
                         continue;
@@ -229,6 +230,7 @@ impl Reading {
             last_epoch = batch.header().partition_leader_epoch;
             Ok(())
         });
+        let Some(position) = self.positions.get_mut(&partition) else { return };
         position.offset = offset;
         position.last_epoch = last_epoch;
         let high_watermark = told.high_watermark;
