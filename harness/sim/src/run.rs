@@ -287,12 +287,17 @@ fn broken(judged: &Judgement, excessive: bool) -> Option<&Promise> {
 
 /// What a partition lacks; `None`: nothing.
 fn lacks(state: &PartitionState) -> Option<String> {
-    let name = format!("{}-{}", state.topic, state.partition);
+    let name = || format!("{}-{}", state.topic, state.partition);
     if state.leader < 0 {
-        return Some(format!("{name} has no leader (isr {:?}, elr {:?})", state.isr, state.elr));
+        return Some(format!(
+            "{} has no leader (isr {:?}, elr {:?})",
+            name(),
+            state.isr,
+            state.elr
+        ));
     }
     if state.isr.len() < state.replicas.len() {
-        return Some(format!("{name}'s ISR is {:?} of {:?}", state.isr, state.replicas));
+        return Some(format!("{}'s ISR is {:?} of {:?}", name(), state.isr, state.replicas));
     }
     None
 }

@@ -253,13 +253,23 @@ impl Cast {
         }
         for state in world.observer.partitions() {
             let may_lead = state.isr.iter().chain(&state.elr).any(|id| !is_out(id));
-            let name = format!("{}-{}", state.topic, state.partition);
+            let name = || format!("{}-{}", state.topic, state.partition);
             if may_lead && (state.leader < 0 || is_out(&state.leader)) {
-                missing.push(format!("{name} is led by {} (ISR {:?})", state.leader, state.isr));
+                missing.push(format!(
+                    "{} is led by {} (ISR {:?})",
+                    name(),
+                    state.leader,
+                    state.isr
+                ));
             }
             let mut core = state.replicas.iter().filter(|id| !is_out(id));
             if may_lead && core.any(|id| !state.isr.contains(id)) {
-                missing.push(format!("{name}'s ISR is {:?} of {:?}", state.isr, state.replicas));
+                missing.push(format!(
+                    "{}'s ISR is {:?} of {:?}",
+                    name(),
+                    state.isr,
+                    state.replicas
+                ));
             }
         }
         missing
