@@ -6,14 +6,17 @@
 //! producer epoch, numbers everything anew, and so repeats what was appended elsewhere and not acknowledged yet.
 //!
 //! Promises: behind a batch that was passed over, a gap gets the reason that the batch got, which is as true (nothing was
-//! appended) and is answered by sending again in order. It never turns a refusal into an append, and a gap of which nobody
-//! was told why is still out of order.
+//! appended) and is answered by sending again in order. That holds for a producer's first batches, too: a log that knows
+//! nothing of a producer takes any sequence number to begin with, as in Kafka, and would then refuse the one that was
+//! passed over until its producer gives it up (KAFKA-14359). It never turns a refusal into an append, and a gap of which
+//! nobody was told why is still out of order.
 
 use std::collections::BTreeMap;
 
 use wire::batch::BatchHeader;
 use wire::error::ErrorCode;
 
+use super::ReplicaManager;
 use crate::context::TopicPartitionId;
 
 /// A producer that has not come back with its batch after so long has given it up.
@@ -34,6 +37,18 @@ pub(crate) struct PassedOver {
 }
 
 impl PassedOver {
+    /// Why a batch must not begin a log that knows nothing of its producer, if it must not: one before it was passed over.
+    pub fn behind(
+        &self,
+        now_ms: u64,
+        id: TopicPartitionId,
+        batch: &BatchHeader,
+    ) -> Option<ErrorCode> {
+        let entry = self.entries.get(&(id, batch.producer_id))?;
+        let is_behind = entry.counts(now_ms, batch) && batch.base_sequence > entry.base_sequence;
+        is_behind.then_some(entry.reason)
+    }
+
     /// What to answer, given what the append came to.
     pub fn judge(
         &mut self,
@@ -46,10 +61,7 @@ impl PassedOver {
             return error;
         }
         let key = (id, batch.producer_id);
-        let known = self.entries.get_mut(&key).filter(|entry| {
-            entry.producer_epoch == batch.producer_epoch
-                && now_ms.saturating_sub(entry.at_ms) <= REMEMBERED_MS
-        });
+        let known = self.entries.get_mut(&key).filter(|entry| entry.counts(now_ms, batch));
         match (error, known) {
             (Some(ErrorCode::OutOfOrderSequenceNumber), Some(entry))
                 if batch.base_sequence > entry.base_sequence =>
@@ -80,10 +92,30 @@ impl PassedOver {
     }
 }
 
+impl ReplicaManager {
+    /// Why a client's batch would leave a gap that the log cannot see, as it knows nothing of the producer.
+    pub(super) fn is_behind(
+        &mut self,
+        now_ms: u64,
+        id: TopicPartitionId,
+        batch: &BatchHeader,
+    ) -> Option<ErrorCode> {
+        let reason = self.passed_over.behind(now_ms, id, batch)?;
+        let (log, _) = self.partitions.get_mut(&id)?.leading()?;
+        log.producer_state().get(batch.producer_id).is_none().then_some(reason)
+    }
+}
+
 impl Entry {
     fn of(batch: &BatchHeader, reason: ErrorCode, at_ms: u64) -> Entry {
         let (producer_epoch, base_sequence) = (batch.producer_epoch, batch.base_sequence);
         Entry { producer_epoch, base_sequence, reason, at_ms }
+    }
+
+    /// Says something of this batch of the same producer.
+    fn counts(&self, now_ms: u64, batch: &BatchHeader) -> bool {
+        self.producer_epoch == batch.producer_epoch
+            && now_ms.saturating_sub(self.at_ms) <= REMEMBERED_MS
     }
 }
 
@@ -132,5 +164,17 @@ mod tests {
         assert_eq!(passed.judge(1, ID, &batch(1, 20), GAP), GAP);
         assert_eq!(passed.judge(1, ID, &batch(0, 5), GAP), GAP, "before it, not behind it");
         assert_eq!(passed.judge(REMEMBERED_MS + 1, ID, &batch(0, 20), GAP), GAP);
+    }
+
+    #[test]
+    fn what_is_behind_a_batch_that_was_passed_over_begins_no_log() {
+        let mut passed = PassedOver::default();
+        assert_eq!(passed.judge(0, ID, &batch(0, 10), PASSING), PASSING);
+        assert_eq!(passed.behind(1, ID, &batch(0, 20)), PASSING);
+        assert_eq!(passed.behind(1, ID, &batch(0, 10)), None, "the one that comes again");
+        assert_eq!(passed.behind(1, ID, &batch(1, 20)), None);
+        assert_eq!(passed.behind(REMEMBERED_MS + 1, ID, &batch(0, 20)), None, "given up");
+        assert_eq!(passed.judge(2, ID, &batch(0, 10), None), None);
+        assert_eq!(passed.behind(3, ID, &batch(0, 20)), None);
     }
 }

@@ -214,10 +214,14 @@ impl ReplicaManager {
     ) -> Result<(Appended, WaitFor, TopicPartitionId), Refused> {
         let batches = client_batches(records, version)?;
         let first = batches.first().map(|batch| *batch.header());
+        let now_ms = ctx.now.mono_ms();
+        if let Some(reason) = first.as_ref().and_then(|batch| self.is_behind(now_ms, id, batch)) {
+            return Err(reason.into());
+        }
         let appended = self.append_as_leader(ctx, id, batches, acks == ACKS_ALL, Origin::Client);
         let error = appended.as_ref().err().map(|refused| refused.error);
         if let Some(batch) = &first {
-            let judged = self.passed_over.judge(ctx.now.mono_ms(), id, batch, error);
+            let judged = self.passed_over.judge(now_ms, id, batch, error);
             if let Some(reason) = judged.filter(|_| judged != error) {
                 return Err(reason.into());
             }

@@ -207,3 +207,27 @@ fn duplicate_of_an_append_in_doubt_waits_as_the_append_does() {
     cluster.advance(600);
     assert_eq!((cluster.acked(again), cluster.acked(second)), (Some((0, 0)), Some((0, 1))));
 }
+
+/// Found by the simulation: the log took the second batch for the producer's first one, and the first one never again.
+#[test]
+fn what_was_sent_behind_a_producers_first_batch_waits_for_it() {
+    let mut cluster = Cluster::new(&[1, 2, 3]);
+    cluster.create_topic(&[1, 2, 3], 2);
+    cluster.kill(2);
+    cluster.kill(3);
+    let passed_over = cluster.produce_records(1, -1, batch(&["a"], Some(idempotent(0))), 1000);
+    cluster.settle();
+    let not_enough = Some((ErrorCode::NotEnoughReplicas.code(), -1));
+    assert_eq!(cluster.acked(passed_over), not_enough);
+    cluster.restart(2);
+    cluster.unfence(2);
+    cluster.advance(1_000);
+    assert_eq!(cluster.isr(), [1, 2]);
+    let behind = cluster.produce_records(1, -1, batch(&["b"], Some(idempotent(1))), 1000);
+    let again = cluster.produce_records(1, -1, batch(&["a"], Some(idempotent(0))), 1000);
+    let then = cluster.produce_records(1, -1, batch(&["b"], Some(idempotent(1))), 1000);
+    cluster.advance(600);
+    assert_eq!(cluster.acked(behind), not_enough);
+    assert_eq!((cluster.acked(again), cluster.acked(then)), (Some((0, 0)), Some((0, 1))));
+    assert_eq!(cluster.consume(1), ["a", "b"]);
+}
