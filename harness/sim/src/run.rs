@@ -2,10 +2,12 @@
 //!
 //! Promises: every phase ends, by its goal or by its bound, and a bound that is passed is a failure that says what was
 //! missing; a panic anywhere in the broker is a failure like any other. The verdict is the judge's: what was promised
-//! and not kept fails, what was lost outside of any promise does not. A quorum whose committed metadata was destroyed by
+//! and not kept fails, what was lost outside of any promise does not; where the schedule exceeds what can be promised, what
+//! follows from that is no failure ([`excuse`]). A quorum whose committed metadata was destroyed by
 //! faults promises nothing any more: where it does not get on, the schedule ends without a verdict.
 
 pub mod cast;
+mod excuse;
 
 use crate::hazard::{Calm, Hazard};
 use crate::history::History;
@@ -19,7 +21,7 @@ use judge::{Inputs, Judgement, Liveness};
 use model::cluster::{Observation, PartitionState};
 use model::finding::Check;
 use model::history::{Event, Phase, Time};
-use model::verdict::{Promise, Word};
+use model::verdict::Word;
 use plan::Plan;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -242,8 +244,11 @@ impl Play<'_> {
                 deadline_ms: self.scenario.phases.liveness_ms,
             };
             let faults = self.hazard.records();
-            let judged = judge::judge(Inputs {
-                checks: &report.checks,
+            let lost = |dir: &str| world.watch().excuse(dir);
+            let is_excessive = self.hazard.was_excessive();
+            let excused = is_excessive.then(|| excuse::unexplained(&report.checks, lost));
+            let inputs = |checks| Inputs {
+                checks,
                 counts: &report.counts,
                 facts: &report.facts,
                 faults: &faults,
@@ -252,9 +257,13 @@ impl Play<'_> {
                 baseline: None,
                 liveness: &liveness,
                 interrupted: None,
-            });
-            if let Some(promise) = broken(&judged, self.hazard.was_excessive()) {
-                world.fail(&promise.name, promise.because.clone());
+            };
+            let judged = judge::judge(inputs(report.checks.as_slice()));
+            let held = excused.as_ref().map(|checks| judge::judge(inputs(checks.as_slice())));
+            let promises = &held.as_ref().unwrap_or(&judged).promises;
+            let broken = promises.iter().find(|promise| promise.verdict == Word::Broken).cloned();
+            if let Some(promise) = broken {
+                world.fail(&promise.name, promise.because);
             }
             judgement = Some(judged);
         }
@@ -272,17 +281,6 @@ impl Play<'_> {
             events: events.unwrap_or_default(),
         }
     }
-}
-
-/// The first promise that was broken and is held against the broker. Where more was done than Kafka's design survives (the
-/// [`crate::atlas`] says what that is), a lost record is no news, whatever the judge calls it, nor is what follows from
-/// it: readers who saw it.
-fn broken(judged: &Judgement, excessive: bool) -> Option<&Promise> {
-    const FOLLOW: [&str; 3] = ["durability", "agreement", "reading"];
-    let is_broken = |promise: &&Promise| promise.verdict == Word::Broken;
-    let lost = judged.promises.iter().any(|p| p.name == FOLLOW[0] && is_broken(&p));
-    let counts = |p: &&Promise| !(excessive && lost && FOLLOW.contains(&p.name.as_str()));
-    judged.promises.iter().filter(is_broken).find(counts)
 }
 
 /// What a partition lacks; `None`: nothing.

@@ -3,6 +3,7 @@
 //! Promises: every life of a process, every storage operation and every step is told, in order. No rule of its own.
 
 use crate::disk::Disk;
+use crate::invariant::committed::Excuse;
 use crate::invariant::{Files, Invariants, Loss, Violation};
 use crate::machine::Machine;
 use log::io::{IoResult, Token};
@@ -53,6 +54,11 @@ impl Watch {
     /// Faults destroyed every copy that counted of something committed in a partition of this topic.
     pub fn may_have_lost(&self, topic: &str) -> bool {
         self.invariants.may_have_lost(topic)
+    }
+
+    /// What of this partition's log faults may have destroyed, so that nobody could keep it.
+    pub fn excuse(&self, dir: &str) -> Option<Excuse> {
+        self.invariants.excuse(dir)
     }
 
     /// A reader was given the records of a partition below this offset, or told that its log ends there.

@@ -28,6 +28,7 @@ pub struct Range {
 /// A replica's high watermark moved on.
 #[derive(Clone, Copy, Debug)]
 pub struct Advance {
+    pub now_ns: u64,
     pub node: u16,
     /// Its copy is one of those that count; an observer of the quorum only looks on.
     pub counts: bool,
@@ -48,11 +49,23 @@ pub struct Difference {
     pub found: Option<Entry>,
 }
 
+/// What faults did to a log that nobody could mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excuse {
+    /// Committed records from here on may be gone.
+    pub from_offset: i64,
+    /// Those that were committed until then.
+    pub until_ns: u64,
+}
+
 #[derive(Default)]
 pub struct CommittedLog {
     entries: Vec<Entry>,
     ranges: Vec<Range>,
+    /// Where the first range begins.
+    start_offset: i64,
     end_offset: i64,
+    excuse: Option<Excuse>,
     /// How far each node was compared.
     verified: FxHashMap<u16, i64>,
     /// Since an excused loss, other records stand in the place of what was committed.
@@ -101,9 +114,29 @@ impl CommittedLog {
         })
     }
 
-    /// Whether records that were committed may be gone, or were.
-    pub fn has_excused(&self) -> bool {
-        self.rewritten.is_some() || self.ranges.iter().any(|range| range.excused)
+    /// Which records that were committed may be gone, or were.
+    pub fn excuse(&self) -> Option<Excuse> {
+        self.excuse
+    }
+
+    /// Of these ranges nobody need have anything any more, as of now.
+    fn excuse_where(&mut self, now_ns: u64, is_gone: impl Fn(&Range) -> bool) {
+        let (mut begin, mut first) = (self.start_offset, None);
+        for range in &mut self.ranges {
+            if !range.excused && is_gone(range) {
+                range.excused = true;
+                first.get_or_insert(begin);
+            }
+            begin = range.end_offset;
+        }
+        if let Some(from_offset) = first {
+            self.note_excuse(now_ns, from_offset);
+        }
+    }
+
+    fn note_excuse(&mut self, until_ns: u64, from_offset: i64) {
+        let known = self.excuse.map_or(i64::MAX, |known| known.from_offset);
+        self.excuse = Some(Excuse { from_offset: from_offset.min(known), until_ns });
     }
 
     fn is_excused(&self, offset: i64) -> bool {
@@ -177,6 +210,10 @@ impl CommittedLog {
         let Advance { high_watermark: end_offset, leader_epoch, holders, .. } = *advance;
         // Where no copy counts (its disk rots), there is none to be lost.
         let excused = holders.is_empty();
+        if excused {
+            let begin = self.ranges.last().map_or(self.start_offset, |last| last.end_offset);
+            self.note_excuse(advance.now_ns, begin);
+        }
         let (owed, has, damaged) = (holders, holders, Members(0));
         let range = Range { end_offset, owed, has, damaged, excused, leader_epoch };
         match self.ranges.last_mut() {
@@ -191,6 +228,7 @@ impl CommittedLog {
         self.split_at(offset);
         self.ranges.retain(|range| range.end_offset <= offset);
         self.end_offset = self.end_offset.min(offset);
+        self.start_offset = self.start_offset.min(offset);
         for verified in self.verified.values_mut() {
             *verified = (*verified).min(offset);
         }
@@ -198,8 +236,8 @@ impl CommittedLog {
 
     fn split_at(&mut self, offset: i64) {
         let at = self.ranges.partition_point(|range| range.end_offset <= offset);
-        let begin =
-            at.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(0, |r| r.end_offset);
+        let before = at.checked_sub(1).and_then(|at| self.ranges.get(at));
+        let begin = before.map_or(self.start_offset, |before| before.end_offset);
         if let Some(range) = self.ranges.get(at).copied().filter(|_| begin < offset) {
             self.ranges.insert(at, Range { end_offset: offset, ..range });
         }
@@ -246,7 +284,13 @@ impl CommittedLog {
 
     /// A fault destroyed what the node had at and after `from`. Whoever of `eligible` still counts must have it; where
     /// nobody does, it is excused. Answers as [`CommittedLog::cut`] does.
-    pub fn destroyed(&mut self, node: u16, from: i64, eligible: Members) -> Option<Range> {
+    pub fn destroyed(
+        &mut self,
+        now_ns: u64,
+        node: u16,
+        from: i64,
+        eligible: Members,
+    ) -> Option<Range> {
         if let Some(verified) = self.verified.get_mut(&node) {
             *verified = (*verified).min(from);
         }
@@ -255,17 +299,18 @@ impl CommittedLog {
             range.owed = range.owed.without(node);
             range.has = range.has.without(node);
             range.damaged = range.damaged.with(node);
-            range.excused |= range.owed.and(eligible).is_empty();
         }
+        self.excuse_where(now_ns, |range| {
+            range.end_offset > from && range.owed.and(eligible).is_empty()
+        });
         self.missing()
     }
 
     /// Only these can be elected from now on. Where faults destroyed the copies of them all, it may be gone: nobody but
     /// who had it needed to know of that when the others, who have it, left. One undamaged member, and it is owed.
-    pub fn eligible(&mut self, eligible: Members) {
-        let is_damaged = |range: &&mut Range| eligible.minus(range.damaged).is_empty();
+    pub fn eligible(&mut self, now_ns: u64, eligible: Members) {
         if !eligible.is_empty() {
-            self.ranges.iter_mut().filter(is_damaged).for_each(|range| range.excused = true);
+            self.excuse_where(now_ns, |range| eligible.minus(range.damaged).is_empty());
         }
     }
 
@@ -283,14 +328,15 @@ impl CommittedLog {
     }
 
     /// An unclean election: nothing is promised of what was committed before.
-    pub fn excuse_all(&mut self) {
-        self.ranges.iter_mut().for_each(|range| range.excused = true);
+    pub fn excuse_all(&mut self, now_ns: u64) {
+        self.excuse_where(now_ns, |_| true);
     }
 
     /// Retention took what is below.
     pub fn trim(&mut self, log_start_offset: i64) {
         self.split_at(log_start_offset.min(self.end_offset));
         self.ranges.retain(|range| range.end_offset > log_start_offset);
+        self.start_offset = self.start_offset.max(log_start_offset.min(self.end_offset));
     }
 
     fn missing(&self) -> Option<Range> {
@@ -334,102 +380,4 @@ impl Committed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::invariant::stage::entry;
-
-    fn copy(ends: &[i64]) -> Copy {
-        let mut from = 0;
-        let entries = ends.iter().map(|end| entry(std::mem::replace(&mut from, *end), *end, 1));
-        Copy { entries: entries.collect(), ..Copy::default() }
-    }
-
-    fn by(node: u16, high_watermark: i64, holders: Members) -> Advance {
-        let (counts, log_start_offset, leader_epoch) = (true, 0, 1);
-        Advance { node, counts, log_start_offset, high_watermark, leader_epoch, holders }
-    }
-
-    const ALL: Members = Members(0b1110);
-
-    #[test]
-    fn another_batch_below_the_high_watermark_is_a_difference() {
-        let mut log = CommittedLog::default();
-        assert_eq!(log.advance(&copy(&[5, 8]), &by(1, 8, ALL)).fresh, 0..2);
-        assert!(log.advance(&copy(&[5, 8, 9]), &by(2, 8, ALL)).difference.is_none());
-        let difference = log.advance(&copy(&[5, 9]), &by(3, 9, ALL)).difference;
-        assert_eq!(difference.map(|d| (d.offset, d.excused)), Some((5, false)));
-    }
-
-    #[test]
-    fn what_no_undestroyed_copy_has_is_excused_and_what_was_cut_is_missing() {
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5, 8]), &by(1, 8, ALL));
-        assert_eq!(log.destroyed(1, 5, ALL), None);
-        assert_eq!(log.destroyed(2, 5, ALL), None);
-        assert_eq!(log.due_end_offset(2), 8, "node 3 must still have it");
-        let missing = log.cut(3, 6).expect("it was the last copy");
-        assert_eq!((missing.end_offset, missing.owed), (8, Members(0b1000)));
-        assert_eq!(log.destroyed(3, 0, ALL), None, "node 1 and 2 still have the first batch");
-        assert_eq!(log.due_end_offset(2), 5);
-        // Others may come now.
-        assert!(log.advance(&copy(&[5, 6, 7]), &by(2, 7, ALL)).difference.is_none());
-        assert_eq!(log.entries().len(), 3);
-    }
-
-    #[test]
-    fn who_was_away_while_records_were_lost_may_come_back_with_them() {
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5, 8]), &by(1, 8, ALL));
-        log.excuse_all();
-        assert!(log.has_excused());
-        let other = Copy { entries: vec![entry(0, 5, 1), entry(5, 6, 3)], ..Copy::default() };
-        let anew = Advance { leader_epoch: 3, ..by(2, 6, Members(0b100)) };
-        assert_eq!(log.advance(&other, &anew).fresh, 1..2);
-        assert!(log.advance(&copy(&[5, 8]), &by(3, 8, Members(0))).difference.is_none());
-        assert_eq!(log.end_offset(), 6, "what was lost is not committed again");
-        let third = Copy { entries: vec![entry(0, 5, 1), entry(5, 7, 3)], ..Copy::default() };
-        let difference = log.advance(&third, &Advance { node: 3, ..anew }).difference;
-        assert_eq!(difference.map(|d| d.offset), Some(5), "nobody ever committed this");
-    }
-
-    #[test]
-    fn a_copy_that_was_fetched_again_counts_again() {
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5]), &by(1, 5, ALL));
-        log.destroyed(2, 0, ALL);
-        log.advance(&copy(&[5]), &by(2, 5, ALL));
-        log.destroyed(1, 0, ALL);
-        log.destroyed(3, 0, ALL);
-        assert_eq!(log.due_end_offset(2), 5);
-    }
-
-    #[test]
-    fn who_is_left_to_be_elected_may_be_the_one_whose_disk_was_wiped() {
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5, 8]), &by(1, 8, Members(0b110)));
-        log.eligible(Members(0b100));
-        assert_eq!(log.due_end_offset(2), 8, "no fault touched node 2");
-        log.destroyed(2, 5, Members(0b110));
-        log.eligible(Members(0));
-        log.eligible(Members(0b1100));
-        assert_eq!(log.due_end_offset(2), 8, "node 3 never had it, and nothing happened to it");
-        let mut again = CommittedLog::default();
-        again.advance(&copy(&[5, 8]), &by(1, 8, Members(0b110)));
-        again.destroyed(2, 5, Members(0b110));
-        again.advance(&copy(&[5, 8]), &by(2, 8, Members(0b110)));
-        again.eligible(Members(0b100));
-        assert_eq!(again.due_end_offset(2), 8, "node 2 fetched it again");
-        log.eligible(Members(0b100));
-        assert_eq!(log.due_end_offset(2), 5, "the controller need not know what node 2 lost");
-    }
-
-    #[test]
-    fn a_majority_of_voters_that_may_lack_it_excuses() {
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5]), &by(1, 5, Members(0b0110)));
-        assert!(log.destroyed_at_voter(1, 0, 3), "nodes 1 and 3 may elect each other");
-        let mut log = CommittedLog::default();
-        log.advance(&copy(&[5]), &by(1, 5, ALL));
-        assert!(!log.destroyed_at_voter(1, 0, 3));
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Processes that start and end, and what faults do to their disks: which copies count from then on.
 
+use super::committed::Excuse;
 use super::state::{LogId, Loss, METADATA, Members};
 use super::watcher::Invariants;
 use super::{Event, Glimpse, Violation};
@@ -74,8 +75,8 @@ impl Invariants {
             let eligible = image.partition(id.topic_id, id.partition).map_or(Members(0), |p| {
                 Members::from(p.isr.as_slice()).or(p.elr.as_slice().into())
             });
-            if let Some(range) = self.glimpse.committed.log_mut(id).destroyed(node, from, eligible)
-            {
+            let log = self.glimpse.committed.log_mut(id);
+            if let Some(range) = log.destroyed(now_ns, node, from, eligible) {
                 self.tell(&Event::Gone { node, id, range })?;
             }
         }
@@ -99,7 +100,17 @@ impl Invariants {
         let Glimpse { committed, ledger, .. } = &self.glimpse;
         let is_of = |dir: &str| dir.rsplit_once('-').is_some_and(|(name, _)| name == topic);
         let mut ids = committed.ids().into_iter().filter(|id| is_of(ledger.dir(*id)));
-        ids.any(|id| committed.log(id).is_some_and(|log| log.has_excused()))
+        ids.any(|id| committed.log(id).is_some_and(|log| log.excuse().is_some()))
+    }
+
+    /// What of this partition's log faults may have destroyed, so that nobody could keep it.
+    pub fn excuse(&self, dir: &str) -> Option<Excuse> {
+        if self.glimpse.losses.metadata {
+            // Whoever leads by metadata that begins anew need not have anything.
+            return Some(Excuse { from_offset: 0, until_ns: u64::MAX });
+        }
+        let id = self.glimpse.ledger.id_of(dir)?;
+        self.glimpse.committed.log(id)?.excuse()
     }
 
     fn lower_floor(&mut self, node: u16, id: LogId, loss: Loss, durable: i64) {

@@ -260,6 +260,7 @@ fn nothing_is_known_of_a_disk_on_which_a_bit_flipped_under_a_process() {
     // What it holds for committed from now on is not on its disk for sure.
     let end_offset = invariants.glimpse.committed.log(METADATA).expect("it").end_offset() + 1;
     let advance = Advance {
+        now_ns: alone.now_ns,
         node: 1,
         counts: true,
         log_start_offset: 0,

@@ -179,6 +179,7 @@ impl Invariants {
         let holders = nodes.filter(|(_, state)| is_holder(state));
         let holders = holders.fold(Members(0), |members, (node, _)| members.with(*node));
         let advance = Advance {
+            now_ns: self.glimpse.now_ns,
             node,
             counts: now.is_voter,
             log_start_offset: now.log_start_offset,
@@ -217,7 +218,7 @@ impl Invariants {
             return tell(&mut self.list, &self.watchers, &event, &self.glimpse);
         }
         let entry = entry.clone();
-        let Glimpse { committed, replay, losses, .. } = &mut self.glimpse;
+        let Glimpse { now_ns, committed, replay, losses, .. } = &mut self.glimpse;
         if losses.metadata {
             return Ok(());
         }
@@ -228,9 +229,10 @@ impl Invariants {
         for change in &batch.changes {
             let log = committed.log_mut(change.id);
             if is_unclean(change) {
-                log.excuse_all();
+                log.excuse_all(*now_ns);
             }
-            log.eligible(Members::from(&*change.after.isr).or((&*change.after.elr).into()));
+            let eligible = Members::from(&*change.after.isr).or((&*change.after.elr).into());
+            log.eligible(*now_ns, eligible);
         }
         self.tell(&Event::Metadata { batch: &batch })
     }
@@ -303,6 +305,7 @@ impl Invariants {
         if same_life.is_none_or(|before| before.high_watermark < now.high_watermark) {
             let holders = if now.is_leader() { now.maximal_isr() } else { Members(0) };
             let advance = Advance {
+                now_ns: self.glimpse.now_ns,
                 node,
                 counts: true,
                 log_start_offset: now.log_start_offset,

@@ -65,28 +65,3 @@ fn a_cluster_that_lost_nothing_has_to_get_on() {
     let outcome = run(&scenario, false);
     assert_eq!(outcome.failure.map(|failure| failure.check), Some("liveness".to_owned()));
 }
-
-fn judged(broken: &[&str]) -> Judgement {
-    let promise = |name: &&str| Promise {
-        name: (*name).to_owned(),
-        verdict: Word::Broken,
-        promised: String::new(),
-        because: String::new(),
-        count: 1,
-    };
-    let promises = broken.iter().map(promise).collect();
-    let (because, promise) = (String::new(), String::new());
-    Judgement { promises, word: Word::Broken, because, promise }
-}
-
-#[test]
-fn a_loss_is_held_against_the_broker_unless_more_was_done_than_it_is_made_for() {
-    let name = |judged: &Judgement, excessive| broken(judged, excessive).map(|p| p.name.clone());
-    let lost = judged(&["durability", "reading"]);
-    assert_eq!(name(&lost, false), Some("durability".to_owned()));
-    assert_eq!(name(&lost, true), None);
-    let more = judged(&["durability", "integrity"]);
-    assert_eq!(name(&more, true), Some("integrity".to_owned()));
-    // Where nothing was lost, nothing follows from it.
-    assert_eq!(name(&judged(&["reading"]), true), Some("reading".to_owned()));
-}
