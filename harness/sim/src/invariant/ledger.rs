@@ -4,6 +4,10 @@
 //! of a batch only its header is looked at. When a process dies, what was under way may or may not have happened; the
 //! log's files are read once it is open again. Not here: which of it is committed.
 
+mod copy;
+
+pub use copy::Copy;
+
 use super::Files;
 use super::state::{LogId, METADATA};
 use bytes::Bytes;
@@ -60,74 +64,29 @@ impl Entry {
     }
 }
 
-/// One replica's log.
-#[derive(Clone, Debug, Default)]
-pub struct Copy {
-    /// In the order of their offsets.
-    pub entries: Vec<Entry>,
-    /// What was being written when the process died, and segments that were dropped before the last one: a power
-    /// cut may give them back.
-    pub maybe: Vec<Entry>,
-    /// Not all of its files could be read: it says nothing about what is not in it.
-    pub is_damaged: bool,
-}
-
-impl Copy {
-    fn insert(&mut self, entry: Entry) {
-        match self.entries.last() {
-            Some(last) if last.base_offset >= entry.base_offset => {
-                let at = self.entries.partition_point(|e| e.base_offset < entry.base_offset);
-                self.entries.insert(at, entry);
-            }
-            _ => self.entries.push(entry),
-        }
-    }
-
-    fn drop_segment(&mut self, segment: i64) {
-        // Several may go at once, in any order.
-        let is_old = self.entries.last().is_some_and(|last| last.segment > segment);
-        let entries = std::mem::take(&mut self.entries).into_iter();
-        let (gone, stays): (Vec<Entry>, _) = entries.partition(|entry| entry.segment == segment);
-        self.entries = stays;
-        if is_old {
-            self.maybe.extend(gone);
-        }
-    }
-
-    /// The index of the entry that holds `offset`, or of the first one after it.
-    pub fn index_of(&self, offset: i64) -> usize {
-        self.entries.partition_point(|entry| entry.next_offset <= offset)
-    }
-
-    /// The entry that begins at `offset`.
-    pub fn at(&self, offset: i64) -> Option<&Entry> {
-        let entry = self.entries.get(self.index_of(offset))?;
-        (entry.base_offset == offset).then_some(entry)
-    }
-
-    pub fn end_offset(&self) -> i64 {
-        self.entries.last().map_or(0, |entry| entry.next_offset)
-    }
-
-    /// The last end of a whole batch that is not above `offset`.
-    pub fn boundary(&self, offset: i64) -> i64 {
-        let at = self.entries.partition_point(|entry| entry.next_offset <= offset);
-        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |entry| entry.next_offset)
-    }
-
-    /// Whether such a batch was written here, whatever became of it.
-    fn knows(&self, entry: &Entry) -> bool {
-        self.at(entry.base_offset).is_some_and(|known| known.is_same(entry))
-            || self.maybe.iter().any(|known| known.is_same(entry))
-    }
-}
-
 enum Pending {
-    Create { dir: usize, segment: i64 },
+    Create {
+        dir: usize,
+        segment: i64,
+    },
     Append(usize, Vec<Entry>),
-    Truncate { dir: usize, segment: i64, len: u64 },
-    DropSegment { dir: usize, segment: i64 },
-    DropAll { dir: usize },
+    Truncate {
+        dir: usize,
+        segment: i64,
+        len: u64,
+    },
+    DropSegment {
+        dir: usize,
+        segment: i64,
+    },
+    DropAll {
+        dir: usize,
+    },
+    /// So many batches had been dropped by then.
+    SyncNames {
+        dir: usize,
+        dropped_count: usize,
+    },
 }
 
 /// Something was cut off, to be told to who keeps count of copies.
@@ -233,6 +192,14 @@ impl Ledger {
                     None => return,
                 },
             },
+            IoOp::SyncDir { path } => match self.dir_numbers.get(path.as_str()) {
+                Some(dir) => {
+                    let copy = self.copies.get(&(node, *dir));
+                    let dropped_count = copy.map_or(0, Copy::dropped_count);
+                    Pending::SyncNames { dir: *dir, dropped_count }
+                }
+                None => return,
+            },
             IoOp::DeleteDir { path } => match self.dir_numbers.get(path.as_str()) {
                 Some(dir) => Pending::DropAll { dir: *dir },
                 None => return,
@@ -251,7 +218,8 @@ impl Ledger {
             Pending::Append(dir, _)
             | Pending::Truncate { dir, .. }
             | Pending::DropSegment { dir, .. }
-            | Pending::DropAll { dir } => *dir,
+            | Pending::DropAll { dir }
+            | Pending::SyncNames { dir, .. } => *dir,
         };
         let copy = self.copies.entry((node, dir)).or_default();
         let before = copy.end_offset();
@@ -267,6 +235,7 @@ impl Ledger {
             }),
             Pending::DropSegment { segment, .. } => copy.drop_segment(segment),
             Pending::DropAll { .. } => copy.entries.clear(),
+            Pending::SyncNames { dropped_count, .. } => copy.names_synced(dropped_count),
         }
         let end_offset = copy.end_offset();
         let id = self.ids.get(dir).copied().flatten()?;
@@ -282,10 +251,22 @@ impl Ledger {
             self.pending.keys().filter(|(owner, _)| *owner == node).map(|key| key.1).collect();
         gone.sort_unstable();
         for token in gone {
-            if let Some(Pending::Append(dir, entries)) = self.pending.remove(&(node, token)) {
-                self.copies.entry((node, dir)).or_default().maybe.extend(entries);
+            match self.pending.remove(&(node, token)) {
+                Some(Pending::Append(dir, entries)) => {
+                    self.copies.entry((node, dir)).or_default().maybe.extend(entries);
+                }
+                Some(Pending::DropSegment { dir, segment }) => {
+                    self.copies.entry((node, dir)).or_default().begin_drop(segment);
+                }
+                _ => {}
             }
         }
+    }
+
+    /// The node's power was cut: names are as they were when their directory was last synced, or later.
+    pub fn names_lost(&mut self, node: u16) {
+        let copies = self.copies.iter_mut().filter(|((owner, _), _)| *owner == node);
+        copies.for_each(|(_, copy)| copy.names_lost());
     }
 
     fn is_creating(&self, node: u16, number: usize, base: i64) -> bool {
@@ -330,7 +311,7 @@ impl Ledger {
                 stranger.base_offset, stranger.leader_epoch, stranger.crc
             ));
         }
-        *copy = Copy { entries, maybe: Vec::new(), is_damaged };
+        *copy = Copy { entries, maybe: Vec::new(), is_damaged, ..std::mem::take(copy) };
         strange
     }
 }
@@ -412,21 +393,4 @@ fn read_segment(
         entries.push(entry);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Copy;
-    use crate::invariant::stage::entry;
-
-    #[test]
-    fn an_old_segment_may_come_back_and_a_newest_may_not() {
-        let mut entries = vec![entry(0, 2, 1), entry(2, 5, 1), entry(5, 6, 1)];
-        (entries[1].segment, entries[2].segment) = (2, 5);
-        let mut copy = Copy { entries: entries.clone(), ..Copy::default() };
-        copy.drop_segment(0);
-        copy.drop_segment(5);
-        assert_eq!(copy.end_offset(), 5);
-        assert!(copy.knows(&entries[0]) && copy.knows(&entries[1]) && !copy.knows(&entries[2]));
-    }
 }

@@ -55,8 +55,10 @@ impl Invariants {
         self.glimpse.now_ns = now_ns;
         self.glimpse.losses.count += 1;
         let Some(state) = self.glimpse.nodes.get(&node) else { return Ok(()) };
-        if state.up && loss == Loss::Unsynced {
-            self.soft = self.soft.with(node);
+        match (loss, state.up) {
+            (Loss::Unsynced, true) => self.soft = self.soft.with(node),
+            (Loss::Unsynced, false) => self.glimpse.ledger.names_lost(node),
+            _ => {}
         }
         if loss == Loss::Rotted {
             self.rotten = self.rotten.with(node);
