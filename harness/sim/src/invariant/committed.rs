@@ -30,6 +30,8 @@ pub struct Range {
 pub struct Advance {
     pub now_ns: u64,
     pub node: u16,
+    /// It leads: what it has is what is committed.
+    pub leads: bool,
     /// Its copy is one of those that count; an observer of the quorum only looks on.
     pub counts: bool,
     pub log_start_offset: i64,
@@ -158,8 +160,10 @@ impl CommittedLog {
         }
         let difference = self.difference(copy, from, high_watermark.min(self.end_offset));
         if let Some(difference) = difference {
-            if !difference.excused {
-                advanced.difference = Some(difference).filter(|found| !self.is_survivor(found));
+            // What came in the place of the lost may be excused in its turn, and is still what counts.
+            let is_survivor = self.is_survivor(&difference);
+            if !difference.excused || (is_survivor && !advance.leads) {
+                advanced.difference = Some(difference).filter(|_| !is_survivor);
                 return advanced;
             }
             let found = difference.found.as_ref();

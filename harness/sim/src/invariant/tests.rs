@@ -262,6 +262,7 @@ fn nothing_is_known_of_a_disk_on_which_a_bit_flipped_under_a_process() {
     let advance = Advance {
         now_ns: alone.now_ns,
         node: 1,
+        leads: true,
         counts: true,
         log_start_offset: 0,
         high_watermark: end_offset,

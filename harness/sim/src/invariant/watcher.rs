@@ -181,6 +181,7 @@ impl Invariants {
         let advance = Advance {
             now_ns: self.glimpse.now_ns,
             node,
+            leads: now.is_leader,
             counts: now.is_voter,
             log_start_offset: now.log_start_offset,
             high_watermark: now.high_watermark,
@@ -307,6 +308,7 @@ impl Invariants {
             let advance = Advance {
                 now_ns: self.glimpse.now_ns,
                 node,
+                leads: now.is_leader(),
                 counts: true,
                 log_start_offset: now.log_start_offset,
                 high_watermark: now.high_watermark,

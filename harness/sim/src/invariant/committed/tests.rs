@@ -11,8 +11,8 @@ fn copy(ends: &[i64]) -> Copy {
 
 fn by(node: u16, high_watermark: i64, holders: Members) -> Advance {
     let (counts, log_start_offset, leader_epoch) = (true, 0, 1);
-    let now_ns = NOW;
-    Advance { now_ns, node, counts, log_start_offset, high_watermark, leader_epoch, holders }
+    let (now_ns, leads) = (NOW, false);
+    Advance { now_ns, node, leads, counts, log_start_offset, high_watermark, leader_epoch, holders }
 }
 
 const NOW: u64 = 1;
@@ -57,6 +57,24 @@ fn who_was_away_while_records_were_lost_may_come_back_with_them() {
     let third = Copy { entries: vec![entry(0, 5, 1), entry(5, 7, 3)], ..Copy::default() };
     let difference = log.advance(&third, &Advance { node: 3, ..anew }).difference;
     assert_eq!(difference.map(|d| d.offset), Some(5), "nobody ever committed this");
+}
+
+#[test]
+fn who_comes_back_with_the_lost_does_not_undo_what_came_in_its_place() {
+    let mut log = CommittedLog::default();
+    log.advance(&copy(&[5, 8]), &by(1, 8, ALL));
+    log.excuse_all(NOW);
+    let other = Copy { entries: vec![entry(0, 6, 3)], ..Copy::default() };
+    // Nobody's copy counts of that: the disk rots.
+    let anew = Advance { leader_epoch: 3, counts: false, ..by(2, 6, Members(0)) };
+    assert_eq!(log.advance(&other, &anew).fresh, 0..1);
+    let back = Advance { leader_epoch: 3, ..by(3, 8, Members(0b1000)) };
+    let advanced = log.advance(&copy(&[5, 8]), &back);
+    assert!(advanced.fresh.is_empty() && advanced.difference.is_none());
+    assert_eq!(log.end_offset(), 6);
+    // Unless they elect it.
+    let elected = Advance { leads: true, leader_epoch: 4, ..back };
+    assert_eq!(log.advance(&copy(&[5, 8]), &elected).fresh, 0..2);
 }
 
 #[test]
