@@ -207,19 +207,20 @@ impl Disk {
         self.full || self.failing.iter().any(|count| *count > 0)
     }
 
-    /// Makes operations that are submitted from now take this many times as long; `None`: no longer.
-    pub fn slow(&mut self, factor: Option<u32>) {
-        self.queue.slow(factor);
+    /// Makes operations that are submitted from now take this many times as long; `None`: no longer, the backlog included.
+    pub fn slow(&mut self, now_ns: u64, factor: Option<u32>) {
+        self.queue.slow(now_ns, factor);
     }
 
     /// Ends all faults; no operation stalls any more. What is damaged stays so.
-    pub fn heal(&mut self) {
-        self.queue.heal();
+    pub fn heal(&mut self, now_ns: u64) {
+        self.queue.heal(now_ns);
         self.failing = [0; 3];
         self.full = false;
     }
 
-    /// Flips one bit of a `.log` file, in a page that is synced and was not written since. `None`: there is none.
+    /// Flips one bit of a `.log` file, in a page that is synced and was not written since; never in the leader epoch of a
+    /// batch, which no checksum of Kafka's covers, so that nobody could tell. `None`: there is none.
     pub fn rot(&mut self, random: &mut Random) -> Option<(String, u64)> {
         let mut pages: Vec<(u64, u32)> = Vec::new();
         let mut paths: Vec<(u64, String)> = Vec::new();
@@ -235,7 +236,13 @@ impl Disk {
         let (inode, page) = pages[random.below(pages.len() as u64) as usize];
         let file = self.file_mut(inode);
         let start = u64::from(page) * content::PAGE_BYTES as u64;
-        let at = start + random.below((file.len() - start).min(content::PAGE_BYTES as u64));
+        let drawn = start + random.below((file.len() - start).min(content::PAGE_BYTES as u64));
+        let at = match is_in_leader_epoch(&file.cached().read(0, drawn), drawn) {
+            // The field behind it, or, at the end of a page, the one before it.
+            true if (drawn + 4) / content::PAGE_BYTES as u64 == u64::from(page) => drawn + 4,
+            true => drawn - 4,
+            false => drawn,
+        };
         file.rot(at, random.below(8) as u8);
         self.stats.bits_rotted += 1;
         paths.into_iter().find(|(of, _)| *of == inode).map(|(_, path)| (path, at))
@@ -289,6 +296,21 @@ impl Disk {
         let mut kept = self.state.names.sweep();
         kept.extend(self.open.values().map(|open| open.inode));
         self.state.files.retain(|inode, _| kept.contains(inode));
+    }
+}
+
+/// Whether a byte of a log is one of a batch's `partitionLeaderEpoch`. `before`: what stands before it.
+fn is_in_leader_epoch(before: &[u8], at: u64) -> bool {
+    let mut batch = 0;
+    loop {
+        let length = before.get(batch + 8..batch + 12).map(|length| {
+            let length: [u8; 4] = length.try_into().expect("four bytes");
+            usize::try_from(i32::from_be_bytes(length)).unwrap_or(0)
+        });
+        match length {
+            Some(length) if (batch + 12 + length) as u64 <= at => batch += 12 + length,
+            length => return length.is_some() && (12..16).contains(&(at - batch as u64)),
+        }
     }
 }
 

@@ -97,7 +97,8 @@ impl Hazard for Strikes {
         self.rotten.clear();
         let ids: Vec<u16> = world.machines.keys().copied().collect();
         for id in ids {
-            world.machine(id).disk.heal();
+            let now_ns = world.now_ns;
+            world.machine(id).disk.heal(now_ns);
             if left_out.contains(&id) {
                 world.end_process(id);
                 world.keep_down(id);
@@ -195,7 +196,10 @@ impl Strikes {
                 }
             }
             End::FastNetwork(host) => world.network.slow(host, None),
-            End::FastDisk(id) => world.machine(id).disk.slow(None),
+            End::FastDisk(id) => {
+                let now_ns = world.now_ns;
+                world.machine(id).disk.slow(now_ns, None);
+            }
             End::Space(id) => world.machine(id).disk.set_full(false),
             End::Nothing => {}
         }
@@ -278,7 +282,8 @@ impl Strikes {
                 Some(End::FastNetwork(Host(first)))
             }
             What::SlowDisk { factor, .. } => {
-                world.machine(first).disk.slow(Some(*factor));
+                let now_ns = world.now_ns;
+                world.machine(first).disk.slow(now_ns, Some(*factor));
                 Some(End::FastDisk(first))
             }
             What::DiskError { op, .. } => {

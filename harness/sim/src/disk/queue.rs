@@ -91,13 +91,27 @@ impl Queue {
         ops
     }
 
-    /// Makes what is submitted from now take this many times as long.
-    pub fn slow(&mut self, factor: Option<u32>) {
-        self.slow_factor = factor.unwrap_or(1).max(1);
+    /// Makes what is submitted from now take this many times as long. Where that is less than before, what waits is done
+    /// sooner as well, in the same order: a backlog goes as fast as the disk.
+    pub fn slow(&mut self, now_ns: u64, factor: Option<u32>) {
+        let factor = factor.unwrap_or(1).max(1);
+        let before = std::mem::replace(&mut self.slow_factor, factor);
+        if factor < before {
+            let sooner = |due_ns: u64| {
+                let left_ns = due_ns.saturating_sub(now_ns);
+                due_ns - left_ns + left_ns * u64::from(factor) / u64::from(before)
+            };
+            let due = std::mem::take(&mut self.due);
+            self.due = due
+                .into_iter()
+                .map(|Reverse((due_ns, number, place))| Reverse((sooner(due_ns), number, place)))
+                .collect();
+            self.busy_until_ns.values_mut().for_each(|until_ns| *until_ns = sooner(*until_ns));
+        }
     }
 
-    pub fn heal(&mut self) {
-        self.slow_factor = 1;
+    pub fn heal(&mut self, now_ns: u64) {
+        self.slow(now_ns, None);
         self.settings.stall_per_million = 0;
     }
 

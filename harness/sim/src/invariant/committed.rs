@@ -131,8 +131,9 @@ impl CommittedLog {
             }
             begin = range.end_offset;
         }
-        if let Some(from_offset) = first {
-            self.note_excuse(now_ns, from_offset);
+        // Where all that is left is gone, so is every trace of what retention took before.
+        if let Some(first) = first {
+            self.note_excuse(now_ns, if first == self.start_offset { 0 } else { first });
         }
     }
 

@@ -34,7 +34,7 @@ fn forget(draw: &mut Draw, scenario: &mut Scenario) {
         BATCH_BYTES + u64::from(producer.batch_records_max * (RECORD_BYTES + producer.record_bytes))
     };
     let largest = scenario.producers.iter().map(batch_bytes).max().unwrap_or(0);
-    let segment_bytes = draw.scaled(1_000, 8_000).max(largest);
+    let segment_bytes = draw.scaled(1_000, 8_000).max(largest).max(inflow_bytes(scenario));
     let topic = &mut scenario.topics[0];
     topic.properties.insert(key.to_owned(), least.to_string());
     topic.properties.insert("segment.bytes".to_owned(), segment_bytes.to_string());
@@ -54,6 +54,17 @@ fn forget(draw: &mut Draw, scenario: &mut Scenario) {
     let end = Fault { at_ms, for_ms: 0, what: What::AlterTopic { topic: 0, key, value } };
     scenario.faults.extend([away, end]);
     scenario.faults.sort_by_key(|fault| fault.at_ms);
+}
+
+/// What the producers send while a follower fetches once, with room to spare. A fetch ends where the segment does, so that
+/// with smaller ones no follower would ever catch up.
+fn inflow_bytes(scenario: &Scenario) -> u64 {
+    let fetch_us = 4 * scenario.network.delay_us_mean;
+    let inflow = |producer: &Producer| {
+        let record = u64::from(RECORD_BYTES + producer.record_bytes);
+        2 * BATCH_BYTES + 4 * record * fetch_us / producer.send_every_us.max(1)
+    };
+    scenario.producers.iter().map(inflow).sum()
 }
 
 #[cfg(test)]

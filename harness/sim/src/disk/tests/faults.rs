@@ -46,7 +46,7 @@ fn each_kind_of_failure_hits_the_next_operation_of_its_kind_once() {
     rig.done(replace("state", "new"));
     assert_eq!(rig.disk.paths(), ["a", "state"]);
     rig.disk.fail_next(FailingOp::Write);
-    rig.disk.heal();
+    rig.disk.heal(rig.now_ns);
     rig.done(append(1, 4, "more"));
 }
 
@@ -93,12 +93,40 @@ fn a_full_disk_takes_nothing_new_but_lets_old_bytes_be_changed() {
 }
 
 #[test]
+fn a_disk_that_is_fast_again_is_soon_done_with_its_backlog() {
+    let mut rig = rig(1);
+    rig.done(open(1, "a"));
+    rig.disk.slow(rig.now_ns, Some(1_000));
+    let tokens: Vec<Token> = (0..50).map(|n| rig.submit(append(1, 4 * n, "text"))).collect();
+    let mut done = Vec::new();
+    let first_ns = rig.disk.next_ns().expect("a backlog");
+    rig.disk.advance(first_ns, &mut done);
+    rig.disk.slow(first_ns, None);
+    while let Some(next_ns) = rig.disk.next_ns() {
+        assert!(next_ns < first_ns + 100_000_000, "{next_ns}");
+        rig.disk.advance(next_ns, &mut done);
+    }
+    assert!(done.iter().map(|(token, _)| token).eq(&tokens));
+}
+
+#[test]
+fn rot_spares_the_leader_epochs_which_no_checksum_covers() {
+    // Two batches: a base offset, a length, and that much.
+    let batch =
+        |length: u32| [&[7; 8][..], &length.to_be_bytes(), &vec![7; length as usize]].concat();
+    let log = [batch(60), batch(9)].concat();
+    let spared: Vec<usize> =
+        (0..log.len()).filter(|&at| is_in_leader_epoch(&log[..at], at as u64)).collect();
+    assert_eq!(spared, [12, 13, 14, 15, 84, 85, 86, 87]);
+}
+
+#[test]
 fn a_slow_disk_takes_longer_and_a_stalled_one_longer_still() {
     let took_ns = |settings, factor| {
         let mut rig = rig_with(settings, 1);
-        rig.disk.slow(factor);
+        rig.disk.slow(rig.now_ns, factor);
         (0..200).for_each(|n| rig.done(replace("a", &n.to_string())));
-        rig.disk.heal();
+        rig.disk.heal(rig.now_ns);
         let before_ns = rig.now_ns;
         (0..200).for_each(|n| rig.done(replace("a", &n.to_string())));
         (before_ns, rig.now_ns - before_ns, rig.disk.stats().stalls)
