@@ -25,6 +25,8 @@ pub(super) struct Checks {
 pub(super) struct Life {
     epoch: i32,
     high_watermark: i64,
+    /// It leads in `epoch`.
+    leads: bool,
 }
 
 impl Checks {
@@ -39,8 +41,10 @@ impl Checks {
         life: &mut Life,
         voters: &VoterSet,
     ) {
+        check_commits_own_epoch(id, quorum, life);
         // MonotonicEpoch
         assert!(quorum.epoch() >= life.epoch, "epoch of {id} went back");
+        life.leads = quorum.is_leader();
         life.epoch = quorum.epoch();
         // MonotonicHighWatermark
         let high_watermark = quorum.high_watermark().unwrap_or(0);
@@ -99,6 +103,18 @@ impl Checks {
         let known = *self.votes.entry((voter, epoch)).or_insert(candidate);
         assert_eq!(known, candidate, "member {voter} voted twice in epoch {epoch}");
     }
+}
+
+/// A leader commits what earlier epochs left only together with a record of its own (Raft, 5.4.2 and figure 8).
+fn check_commits_own_epoch(id: i32, quorum: &Quorum, before: &Life) {
+    let high_watermark = quorum.high_watermark().unwrap_or(0);
+    let led = before.leads && quorum.is_leader() && quorum.epoch() == before.epoch;
+    let Some(log) = quorum.log.as_ref().filter(|_| led && high_watermark > before.high_watermark)
+    else {
+        return;
+    };
+    let epoch = log.epochs().epoch_for_offset(high_watermark - 1);
+    assert_eq!(epoch, Some(quorum.epoch()), "{id} committed an earlier epoch's records alone");
 }
 
 /// SnapshotAtLogStart
