@@ -19,6 +19,8 @@ pub(super) struct Trash {
 #[derive(Debug)]
 pub(super) struct Retiring {
     renames_left: usize,
+    /// The log begins here without it.
+    end: i64,
     /// When the pass of retention that took it began.
     now_wall_ms: i64,
 }
@@ -31,10 +33,17 @@ impl Log {
         self.drop_files(base, |to| Work::RenameDropped { to }, io);
     }
 
-    /// The same for the oldest segment; retention goes on when that is durable.
-    pub(super) fn retire_segment(&mut self, base: i64, now_wall_ms: i64, io: &mut IoQueue) {
+    /// The same for the oldest segment; retention goes on when that is durable. Until then the recovery point stays: the
+    /// segment may come back, and what of it was not synced does not.
+    pub(super) fn retire_segment(
+        &mut self,
+        base: i64,
+        end: i64,
+        now_wall_ms: i64,
+        io: &mut IoQueue,
+    ) {
         assert!(self.retiring.is_none(), "segment {base} goes before an older one is gone");
-        self.retiring = Some(Retiring { renames_left: SUFFIXES.len(), now_wall_ms });
+        self.retiring = Some(Retiring { renames_left: SUFFIXES.len(), end, now_wall_ms });
         self.drop_files(base, |to| Work::RenameRetired { to }, io);
     }
 
@@ -81,6 +90,8 @@ impl Log {
     pub(super) fn on_retired(&mut self, io: &mut IoQueue) {
         let Some(retired) = self.retiring.take() else { return };
         if self.is_ready() {
+            self.recovery_point = self.recovery_point.max(retired.end);
+            self.advance();
             self.retain(retired.now_wall_ms, io);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Syncs are grouped: at most one is under way for a segment; what was appended meanwhile is covered by the next one.
 //! The recovery point never passes the start of an epoch whose checkpoint is not written yet, nor leaves a segment
-//! whose indexes are not synced: recovery rebuilds both, but only above the recovery point.
+//! whose indexes are not synced: recovery rebuilds both, but only above the recovery point. It stands still while a
+//! segment is on its way out of the log.
 
 use bytes::Bytes;
 
@@ -136,7 +137,7 @@ impl Log {
             self.events.push(Event::Appended { log_end_offset: end });
         }
         let durable = self.durable_offset(true).min(self.epoch_file.saved_below());
-        if durable > self.recovery_point {
+        if durable > self.recovery_point && self.retiring.is_none() {
             self.recovery_point = durable;
             self.events.push(Event::Synced { offset: durable });
         }

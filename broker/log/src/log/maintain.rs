@@ -77,9 +77,8 @@ impl Log {
         if self.segments.values().nth(1).is_some_and(|next| !next.named) {
             return;
         }
-        self.retire_segment(base, now_wall_ms, io);
+        self.retire_segment(base, end, now_wall_ms, io);
         self.log_start_offset = self.log_start_offset.max(end);
-        self.recovery_point = self.recovery_point.max(end);
         let first = self.segments.first_key_value().map_or(end, |(&base, _)| base);
         self.drop_snapshots(|offset| offset >= first, io);
         if self.epochs.truncate_from_start(self.log_start_offset) {

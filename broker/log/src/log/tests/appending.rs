@@ -353,6 +353,30 @@ fn retention_never_leaves_a_hole() {
 }
 
 #[test]
+fn retention_vouches_for_nothing_that_may_come_back() {
+    for (choice, steps) in (0..7).flat_map(|choice| (0..150).map(move |steps| (choice, steps))) {
+        let mut world = World::new(LogConfig { retention_bytes: 0, ..small() });
+        for step in 0..steps {
+            if step % 5 == 0 {
+                world.try_append(batch(3, 100, NOW_MS), 0).expect("accepted");
+                world.log.set_high_watermark(i64::MAX);
+                world.log.maintain(NOW_MS, &mut world.io);
+            }
+            world.step(choice);
+        }
+        let vouched = world.log.synced_offset();
+        let mut disk = world.disk.clone();
+        disk.power_cut();
+        let recovery = Recovery { recovery_point: Some(vouched), ..unclean() };
+        let mut world = World::on(disk, small(), recovery);
+        let end = world.log.log_end_offset();
+        let read = world.all().last().map_or(0, |batch| batch.last_offset() + 1);
+        assert!(end >= vouched, "{end} of {vouched}: {steps} steps, each the {choice}th");
+        assert!(read == end || world.log.log_start_offset() == end, "{read} of {end}");
+    }
+}
+
+#[test]
 fn time_rolls_a_segment() {
     let mut world = World::new(LogConfig { segment_ms: 1_000, ..LogConfig::default() });
     world.append(batch(1, 10, NOW_MS), 0);
