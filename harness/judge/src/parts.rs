@@ -6,7 +6,7 @@ use super::sentence::number;
 use model::fault::{FaultRecord, FaultState};
 use model::finding::{Finding, Kind};
 use model::history::Session;
-use model::settings::ProducerSettings;
+use model::settings::{Acks, ProducerSettings};
 use model::verdict::{Promise, Word};
 
 /// Below this share of sends in time, a baseline was no ground for a test.
@@ -146,8 +146,8 @@ pub(super) fn order(inputs: &Inputs) -> Promise {
     for_producers(
         "order",
         (
-            "with idempotence, or with one request in flight and no retries, a session's records stand in the order of sending",
-            "without idempotence, retries, several requests in flight, or a request that arrives after it was given up may change the order",
+            "with idempotence, or with one acknowledged request in flight and no retries, a session's records stand in the order of sending",
+            "without idempotence, retries, several requests in flight, no acknowledgements, or a request that arrives after it was given up may change the order",
         ),
         Kind::Reordered,
         inputs,
@@ -155,7 +155,10 @@ pub(super) fn order(inputs: &Inputs) -> Promise {
             // Given up, its connection closed, and still in the socket of a broker that had stood still: the next one may
             // have gone ahead of it on another connection.
             let given_up = finding.is_some_and(|found| found.outcome.as_deref() == Some("info"));
-            let one_by_one = settings.in_flight_requests_max == 1 && settings.retries == 0;
+            // With acks=0 none is ever in flight: whatever was sent on a connection that broke may arrive behind the next.
+            let one_by_one = settings.in_flight_requests_max == 1
+                && settings.retries == 0
+                && settings.acks != Acks::None;
             settings.idempotence || (one_by_one && !given_up)
         },
     )

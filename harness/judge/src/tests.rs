@@ -338,6 +338,13 @@ fn duplicates_and_order_by_what_the_client_asked_for() {
     });
     let late = late.found(Kind::Reordered, 4, Some((1_000, 1_000))).with_outcome("info");
     part_is(late, "order", Word::NotPromised, "4 reordered");
+    // Nobody waited for either of them.
+    let unacknowledged = all(2).producer(|settings| {
+        (settings.idempotence, settings.retries, settings.in_flight_requests_max) = (false, 0, 1);
+        settings.acks = Acks::None;
+    });
+    let unacknowledged = unacknowledged.found(Kind::Reordered, 4, Some((1_000, 1_000)));
+    part_is(unacknowledged, "order", Word::NotPromised, "4 reordered");
     // Nothing was promised and nothing found: that does not make the run's durability less.
     let judgement = all(2).producer(|settings| settings.idempotence = false).judge();
     assert_eq!(part(&judgement, "idempotence").verdict, Word::NotPromised);

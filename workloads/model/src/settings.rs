@@ -37,7 +37,7 @@ pub enum Isolation {
 pub struct ProducerSettings {
     pub acks: Acks,
     pub idempotence: bool,
-    /// Retries of one send inside the client; 0 and one request in flight promise order without idempotence.
+    /// Retries of one send inside the client; 0 and one request in flight promise order without idempotence, unless acks=0.
     pub retries: u32,
     pub in_flight_requests_max: u32,
     /// Everything given to the client library, secrets left out.
