@@ -2,9 +2,10 @@
 //!
 //! Promises: an end is settled when a log's leader gave the same high watermark twice, some time apart, within one leader
 //! epoch, and its log ends there, too: where it does not, acknowledged records (acks=1) are still on their way to a follower
-//! that is slow, and a mark that stands still says nothing of them. It is recorded as [`Event::LogBounds`], once. All readers of a run read to the ends that one [`LogEnds`] found, as
-//! in a real run. A pass is complete when every log that it was given was read to its end. Not promised: that there is an end
-//! to find; whoever waits decides for how long.
+//! that is slow, and a mark that stands still says nothing of them. It is recorded as [`Event::LogBounds`], once. All readers
+//! of a run read to the ends that one [`LogEnds`] found, as in a real run: what nobody waits for (acks=0, or given up) may be
+//! on its way to a leader even then, and make the log longer while they read. A pass is complete when every log that it was
+//! given was read to its end. Not promised: that there is an end to find; whoever waits decides for how long.
 
 use super::connection::{Happened, Lane, Peer, read};
 use super::metadata::Cluster;
@@ -57,6 +58,8 @@ pub struct LogEnds {
     random: Random,
     searches: BTreeMap<u32, Search>,
     found: BTreeMap<u32, i64>,
+    /// The ends that stand, wherever the logs end by now.
+    given: BTreeMap<u32, i64>,
     started: bool,
     done: bool,
     wake_ns: Option<u64>,
@@ -64,12 +67,18 @@ pub struct LogEnds {
 
 impl LogEnds {
     pub fn new(setup: Setup, target: Target) -> LogEnds {
+        LogEnds::after(setup, target, BTreeMap::new())
+    }
+
+    /// Asks again where the logs begin, after passes to these ends.
+    pub fn after(setup: Setup, target: Target, given: BTreeMap<u32, i64>) -> LogEnds {
         let search = || Search { bounds: Bounds::default(), busy: false, next_ns: 0 };
         LogEnds {
             cluster: Cluster::new(&setup, &target.name, Lane::Data, REFRESH_MS, REQUEST_TIMEOUT_MS),
             random: setup.random.clone(),
             searches: (0..target.partitions).map(|partition| (partition, search())).collect(),
             found: BTreeMap::new(),
+            given,
             started: false,
             done: false,
             wake_ns: None,
@@ -202,7 +211,8 @@ impl LogEnds {
             }
             (Some(start), Some(first)) if first == offset => {
                 let log = LogRef { topic: self.target.topic, partition };
-                let (leader_epoch, end) = (question.leader_epoch, offset);
+                let end = self.given.get(&partition).copied().unwrap_or(offset);
+                let leader_epoch = question.leader_epoch;
                 let event = Event::LogBounds { log, leader_epoch, start, end, settled: true };
                 effects.push(ClientEffect::Record(event));
                 self.found.insert(partition, end);

@@ -311,7 +311,13 @@ impl Cast {
         for index in 0..self.scenario.topics.len() {
             let host = first_host + index as u16;
             let (setup, target) = (self.setup(host, "ends"), self.target(index));
-            world.seat(host, Actor::LogEnds(Box::new(LogEnds::new(setup, target))));
+            // Those that the passes were given stay what they are.
+            let given = match world.client(LOG_ENDS + index as u16) {
+                Some(Actor::LogEnds(before)) => before.found().clone(),
+                _ => BTreeMap::new(),
+            };
+            let ends = LogEnds::after(setup, target, given);
+            world.seat(host, Actor::LogEnds(Box::new(ends)));
         }
     }
 

@@ -219,3 +219,21 @@ fn a_high_watermark_that_stands_still_below_the_logs_end_is_not_the_end() {
     assert_eq!(script.client.found().get(&0), Some(&15));
     assert!(script.client.is_done());
 }
+
+#[test]
+fn a_log_that_grew_while_it_was_read_begins_later_and_ends_where_its_passes_do() {
+    let sessions = Sessions::default();
+    let given = [(0, 10)].into();
+    let ends = LogEnds::after(setup("ends", &[1, 2], &sessions, 1), target(1), given);
+    let mut script = Script::new(ends, 1);
+    for (timestamp, offset) in [(-2, 5), (-1, 12), (-1, 12), (-1, 12)] {
+        let held = script.next(500);
+        told_offset(&mut script, &held, timestamp, offset);
+    }
+    assert!(script.client.is_done());
+    let bounds = script.history.iter().find_map(|event| match event {
+        Event::LogBounds { start, end, settled, .. } => Some((*start, *end, *settled)),
+        _ => None,
+    });
+    assert_eq!(bounds, Some((5, 10, true)));
+}
