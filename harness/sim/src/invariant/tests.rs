@@ -252,6 +252,28 @@ fn a_log_that_lost_its_end_is_noticed_unless_a_fault_took_it() {
 }
 
 #[test]
+fn what_a_node_submits_in_its_last_step_may_be_in_its_log() {
+    let mut alone = Alone::new(MemoryDisk::default(), Invariants::default(), 1_000_000);
+    assert_eq!(alone.run_for(3_000), Ok(()));
+    let Alone { node, mut invariants, now_ns, .. } = alone;
+    invariants.glimpse.ledger.name(LOG, "orders-0");
+    let mut disk = MemoryDisk::default();
+    disk.execute(&IoOp::CreateDir { path: "orders-0".to_owned() });
+    let path = "orders-0/00000000000000000000.log".to_owned();
+    let open = IoOp::Open { file: FileId(1), path, create: true };
+    let mut last_step = Vec::new();
+    for (token, op) in (1_000_000..).zip([open, append(0, &[batch(0, 2)])]) {
+        disk.execute(&op);
+        last_step.push(Effect::Io { token: Token(token), op });
+    }
+    last_step.push(Effect::Exit { code: 1 });
+    assert_eq!(invariants.stepped(now_ns, 1, &node.inspect(), &last_step, &disk), Ok(()));
+    invariants.ended(1);
+    let segments = std::iter::once((0, u64::MAX));
+    assert_eq!(invariants.glimpse.ledger.reopen(1, LOG, segments, &disk), None);
+}
+
+#[test]
 fn nothing_is_known_of_a_disk_on_which_a_bit_flipped_under_a_process() {
     let mut alone = Alone::new(MemoryDisk::default(), Invariants::default(), 1_000_000);
     assert_eq!(alone.run_for(3_000), Ok(()));
