@@ -70,8 +70,18 @@ pub struct CommittedLog {
     excuse: Option<Excuse>,
     /// How far each node was compared.
     verified: FxHashMap<u16, i64>,
+    /// Whose copy a fault destroyed. A leader goes by what such a node had told it before, until it hears of it again.
+    lost: FxHashMap<u16, Lost>,
     /// Since an excused loss, other records stand in the place of what was committed.
     rewritten: Option<Rewritten>,
+}
+
+/// What a fault took of a copy.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    from: i64,
+    /// Another process has begun on what is left.
+    restarted: bool,
 }
 
 /// From this offset on, in this leader epoch.
@@ -212,14 +222,18 @@ impl CommittedLog {
     }
 
     fn push_range(&mut self, advance: &Advance) {
-        let Advance { high_watermark: end_offset, leader_epoch, holders, .. } = *advance;
+        let Advance { high_watermark: end_offset, leader_epoch, node, .. } = *advance;
+        let lost = self.lost.iter().filter(|(id, lost)| **id != node && lost.from < end_offset);
+        let lost = lost.fold(Members(0), |members, (id, _)| members.with(*id));
+        let damaged = advance.holders.and(lost);
+        let holders = advance.holders.minus(lost);
         // Where no copy counts (its disk rots), there is none to be lost.
         let excused = holders.is_empty();
         if excused {
             let begin = self.ranges.last().map_or(self.start_offset, |last| last.end_offset);
             self.note_excuse(advance.now_ns, begin);
         }
-        let (owed, has, damaged) = (holders, holders, Members(0));
+        let (owed, has) = (holders, holders);
         let range = Range { end_offset, owed, has, damaged, excused, leader_epoch };
         match self.ranges.last_mut() {
             Some(last) if (Range { end_offset, ..*last }) == range => *last = range,
@@ -250,6 +264,9 @@ impl CommittedLog {
 
     /// The node was seen to have everything below.
     fn holds(&mut self, node: u16, end_offset: i64) {
+        if self.lost.get(&node).is_some_and(|lost| lost.restarted) {
+            self.lost.remove(&node);
+        }
         for range in &mut self.ranges {
             if range.end_offset > end_offset {
                 break;
@@ -271,6 +288,9 @@ impl CommittedLog {
     /// The node's process is another one: its log is looked at anew.
     pub fn restarted(&mut self, node: u16) {
         self.verified.remove(&node);
+        if let Some(lost) = self.lost.get_mut(&node) {
+            lost.restarted = true;
+        }
     }
 
     /// The node cut its log itself. Answers the first committed record that nobody has now, and should.
@@ -299,6 +319,8 @@ impl CommittedLog {
         if let Some(verified) = self.verified.get_mut(&node) {
             *verified = (*verified).min(from);
         }
+        let before = self.lost.get(&node).map_or(i64::MAX, |lost| lost.from);
+        self.lost.insert(node, Lost { from: from.min(before), restarted: false });
         self.split_at(from);
         for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {
             range.owed = range.owed.without(node);

@@ -135,3 +135,26 @@ fn an_excuse_is_remembered_when_what_it_was_for_is_gone() {
     log.excuse_all(4);
     assert_eq!(log.excuse(), Some(Excuse { until_ns: 4, ..first }));
 }
+
+#[test]
+fn what_a_node_lost_before_it_was_committed_it_does_not_owe() {
+    let both = Members(0b0110);
+    let mut log = CommittedLog::default();
+    log.advance(&copy(&[5]), &by(1, 5, both));
+    // Node 2 had fetched more, and told so; then it lost its power.
+    assert_eq!(log.destroyed(NOW, 2, 5, both), None);
+    log.advance(&copy(&[5, 8]), &by(1, 8, both));
+    assert_eq!(
+        log.ranges().last().map(|range| (range.owed, range.damaged)),
+        Some((Members(2), Members(4)))
+    );
+    // When it has fetched again, it does.
+    log.restarted(2);
+    log.advance(&copy(&[5, 8]), &by(2, 8, both));
+    assert_eq!(
+        log.ranges().last().map(|range| (range.owed, range.damaged)),
+        Some((both, Members(0)))
+    );
+    log.advance(&copy(&[5, 8, 9]), &by(1, 9, both));
+    assert_eq!(log.ranges().last().map(|range| range.owed), Some(both));
+}
