@@ -415,8 +415,12 @@ impl World {
             let found = self.watch.stepped(self.now_ns, &self.machines[&id], &effects);
             self.heed(found);
         }
+        // Who gives up ends before the kernel has his last answers; nobody has looked at what they rest upon.
+        let gives_up = effects.iter().any(|e| matches!(e, Effect::Exit { code } if *code != 0));
         for effect in effects.drain(..) {
-            self.carry_out(id, effect);
+            if !(gives_up && matches!(effect, Effect::Send { .. })) {
+                self.carry_out(id, effect);
+            }
         }
         self.effects = effects;
     }

@@ -319,8 +319,7 @@ impl CommittedLog {
         if let Some(verified) = self.verified.get_mut(&node) {
             *verified = (*verified).min(from);
         }
-        let before = self.lost.get(&node).map_or(i64::MAX, |lost| lost.from);
-        self.lost.insert(node, Lost { from: from.min(before), restarted: false });
+        self.note_lost(node, from);
         self.split_at(from);
         for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {
             range.owed = range.owed.without(node);
@@ -341,8 +340,21 @@ impl CommittedLog {
         }
     }
 
+    fn note_lost(&mut self, node: u16, from: i64) {
+        let before = self.lost.get(&node).map_or(i64::MAX, |lost| lost.from);
+        self.lost.insert(node, Lost { from: from.min(before), restarted: false });
+    }
+
+    /// What was committed last counts on voters that had lost it by then, so that a majority may lack it.
+    pub fn majority_may_lack_last(&self, voters: usize) -> bool {
+        let last = self.ranges.last();
+        let owed = last.map_or(voters, |range| range.owed.count().min(voters));
+        !self.lost.is_empty() && voters - owed > voters / 2
+    }
+
     /// As [`CommittedLog::destroyed`], where a majority of `voters` decides: excused is what a majority may lack.
     pub fn destroyed_at_voter(&mut self, node: u16, from: i64, voters: usize) -> bool {
+        self.note_lost(node, from);
         self.split_at(from);
         let mut excused = false;
         for range in self.ranges.iter_mut().filter(|range| range.end_offset > from) {

@@ -193,7 +193,12 @@ impl Invariants {
             leader_epoch: now.epoch,
             holders,
         };
-        self.advance(METADATA, &advance)
+        self.advance(METADATA, &advance)?;
+        let committed = &self.glimpse.committed;
+        if committed.log(METADATA).is_some_and(|log| log.majority_may_lack_last(now.voters)) {
+            self.glimpse.losses.metadata = true;
+        }
+        Ok(())
     }
 
     pub(super) fn advance(&mut self, id: LogId, advance: &Advance) -> Result<(), Violation> {

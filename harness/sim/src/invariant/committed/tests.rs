@@ -118,6 +118,10 @@ fn a_majority_of_voters_that_may_lack_it_excuses() {
     let mut log = CommittedLog::default();
     log.advance(&copy(&[5]), &by(1, 5, ALL));
     assert!(!log.destroyed_at_voter(1, 0, 3));
+    // Node 2 alone has what node 1, which is back with nothing, had told it of.
+    assert!(!log.majority_may_lack_last(3));
+    log.advance(&copy(&[5, 8]), &by(2, 8, Members(0b0110)));
+    assert!(log.majority_may_lack_last(3));
 }
 
 #[test]
