@@ -36,6 +36,9 @@ const PATIENCE_MS: u64 = 20;
 #[derive(Default)]
 pub(crate) struct Fetcher {
     pub partitions: BTreeMap<TopicPartitionId, Followed>,
+    /// The next fetch begins with this partition: only the first with records is sure to get a batch that is larger than
+    /// `replica.fetch.max.bytes` (KIP-74), so each has its turn.
+    first: Option<TopicPartitionId>,
     lanes: [Option<InFlight>; LANES],
     /// The node did not answer: wait until then.
     retry_at_ms: Option<u64>,
@@ -125,7 +128,10 @@ impl ReplicaManager {
         fetcher.retry_at_ms = None;
         let patient = now_ms < fetcher.answered_ms + PATIENCE_MS;
         let mut ready = Vec::new();
-        for (id, followed) in &fetcher.partitions {
+        let first = fetcher.first.or_else(|| fetcher.partitions.keys().next().copied());
+        let Some(first) = first else { return };
+        let partitions = &fetcher.partitions;
+        for (id, followed) in partitions.range(first..).chain(partitions.range(..first)) {
             if followed.in_flight || followed.delayed_until_ms.is_some_and(|at| at > now_ms) {
                 continue;
             }
@@ -143,6 +149,7 @@ impl ReplicaManager {
         if ready.is_empty() {
             return;
         }
+        fetcher.first = ready.get(1).copied();
         self.next_call += 1;
         let call = self.next_call;
         let tag = CallTag::ReplicaFetch { node, fetcher: lane as u8, call };
