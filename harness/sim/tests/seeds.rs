@@ -11,7 +11,9 @@ use sim::tally::Tally;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// So many at least, and more until every state was reached; a rare one moves with every change of the broker.
 const SEEDS: u64 = 250;
+const SEEDS_MAX: u64 = 2_000;
 
 #[test]
 fn no_schedule_fails_and_each_repeats_itself() {
@@ -20,7 +22,9 @@ fn no_schedule_fails_and_each_repeats_itself() {
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
+            let is_reached =
+                || tally.lock().expect("no other thread has failed").unreached().is_empty();
+            if seed >= SEEDS_MAX || (seed >= SEEDS && is_reached()) {
                 return;
             }
             let scenario = swarm::draw(seed, &[]);
@@ -33,6 +37,6 @@ fn no_schedule_fails_and_each_repeats_itself() {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
     let tally = tally.into_inner().expect("no thread has failed");
-    assert_eq!(tally.schedules, SEEDS);
+    assert!(tally.schedules >= SEEDS);
     assert_eq!(tally.unreached(), [""; 0], "states that no schedule reaches");
 }
