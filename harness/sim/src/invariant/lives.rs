@@ -97,9 +97,13 @@ impl Invariants {
         Ok(())
     }
 
-    /// Whether faults destroyed every copy that counted of something committed in a partition of this topic.
+    /// Whether faults destroyed every copy that counted of something committed in a partition of this topic, or the metadata
+    /// that says who has them.
     pub fn may_have_lost(&self, topic: &str) -> bool {
-        let Glimpse { committed, ledger, .. } = &self.glimpse;
+        let Glimpse { committed, ledger, losses, .. } = &self.glimpse;
+        if losses.metadata {
+            return true;
+        }
         let is_of = |dir: &str| dir.rsplit_once('-').is_some_and(|(name, _)| name == topic);
         let mut ids = committed.ids().into_iter().filter(|id| is_of(ledger.dir(*id)));
         ids.any(|id| committed.log(id).is_some_and(|log| log.excuse().is_some()))

@@ -88,11 +88,23 @@ impl Closing<'_> {
                 && record.log as usize == index
                 && record.sent_ms <= gap.at_ms
                 // Lost is told as such: it follows that later readers do not get it.
-                && self.finally_seen(record) != Some(false);
+                && self.finally_seen(record) != Some(false)
+                && !(gap.from_start && self.may_have_been_taken(record, gap.at_ms));
             let row = Row { log: index as u32, group: 0, offset: Some(offset), slot };
             exists.then_some(row)
         };
         checker.logs[index].table.range(gap.from, gap.to).filter_map(existing).collect()
+    }
+
+    /// Retention may have taken it from the log in which a reader then began. Each replica deletes for itself, and with a new
+    /// leader a log may begin earlier again.
+    fn may_have_been_taken(&self, record: &records::Record, at_ms: u32) -> bool {
+        let log = self.checker.logs[record.log as usize].log;
+        let age_ms = i64::from(at_ms.saturating_sub(record.sent_ms));
+        self.checker.settings_since(log, record.sent_ms).any(|known| {
+            let by_age = known.retention_ms >= 0 && age_ms >= known.retention_ms;
+            known.cleanup_policy.contains("delete") && (by_age || known.retention_bytes >= 0)
+        })
     }
 
     fn skip_because(&self, index: usize, stretch: &Stretch, rows: &[Row]) -> String {

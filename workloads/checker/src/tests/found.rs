@@ -165,6 +165,22 @@ fn failed_and_there_all_the_same() {
 }
 
 #[test]
+fn a_reader_begins_where_retention_left_the_log_that_it_asked() {
+    for (retention_bytes, expected) in
+        [(-1, vec![(Kind::Reappeared, 2), (Kind::PollSkip, 2)]), (1_000, vec![])]
+    {
+        let report =
+            History::with(model::settings::TopicSettings { retention_bytes, ..settings() })
+                .written(0..4)
+                .reader(51, ReaderEvent::Assigned { logs: vec![(log(0), None)] })
+                .polled(51, &[(2, 2), (3, 3)])
+                .finally(4, &[(0, 0), (1, 1), (2, 2), (3, 3)])
+                .check();
+        assert_eq!(found(&report), expected, "{retention_bytes}");
+    }
+}
+
+#[test]
 fn a_live_reader_that_passes_over_what_others_got() {
     let report = History::new()
         .live()
