@@ -174,7 +174,12 @@ impl Strikes {
             || format!("fault {}: {}", index + 1, describe(&fault.what, &nodes, fault.for_ms));
         world.tell(nodes.first().copied().unwrap_or(0), text);
         let record = &mut self.records[index];
-        record.nodes = nodes.iter().map(|id| format!("n{id}")).collect();
+        // A partition holds back both sides, and only one of them is named.
+        let hit = match fault.what {
+            What::Partition { .. } => world.machines.keys().copied().collect(),
+            _ => nodes,
+        };
+        record.nodes = hit.iter().map(|id| format!("n{id}")).collect();
         record.state = FaultState::Confirmed;
         record.asked_ms = Some(now_ms);
         record.confirmed_ms = Some(now_ms);
