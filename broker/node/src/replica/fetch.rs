@@ -21,6 +21,7 @@ use wire::fetch::{
 use wire::frame::RequestHead;
 use wire::messages::{FetchRequest, TopicName};
 
+use super::offsets::hosted;
 use super::partition::{Partition, WaitFor};
 use super::{ReadFor, ReplicaManager, mark};
 use crate::context::{ConnId, Context, IoOwner, Request, RequestId, Severity, TopicPartitionId};
@@ -244,12 +245,7 @@ impl ReplicaManager {
                 false => ErrorCode::UnknownTopicOrPartition,
             });
         };
-        let Some(partition) = self.partitions.get_mut(&id) else {
-            return Err(match self.view.leader(id.topic_id, id.partition) {
-                Some(_) => ErrorCode::NotLeaderOrFollower,
-                None => ErrorCode::UnknownTopicOrPartition,
-            });
-        };
+        let partition = hosted(&self.view, &mut self.partitions, id)?;
         partition.check_leader(asked.current_leader_epoch, fencing)?;
         if let Reader::Follower { id, broker_epoch } = op.reader {
             let known = self.view.broker_epoch(id);
