@@ -10,9 +10,10 @@
 //!
 //! A killed process destroys nothing, and yet it counts beside a damaged copy: to a controller an end that was not a
 //! controlled shutdown may have lost what was not synced, so that the broker leaves ISR and ELR when it comes back
-//! (KIP-966), and where that empties both, the last leader is elected, damaged or not. While a copy of a partition is
-//! damaged, some broker that is in its ISR or ELR therefore has to stay up: that much, and no more, Kafka's design
-//! survives. The judge knows no such excuse. It calls the loss of a record broken as long as one copy was destroyed and
+//! (KIP-966), and where that empties both, the last leader is elected, damaged or not. So does whatever may cost a broker
+//! its place in an ISR: who is stalled, cut off, slow or shutting down may be fenced while a quorum of the ISR is left, and
+//! is in the ELR of nothing then. While a copy of a partition is damaged, some broker that is in its ISR or ELR therefore
+//! has to stay up and be left alone: that much, and no more, Kafka's design survives. The judge knows no such excuse. It calls the loss of a record broken as long as one copy was destroyed and
 //! min.insync.replicas is two, whoever was killed meanwhile.
 //!
 //! Promises: a schedule that stays within it has no excuse. Source of the idea: TigerBeetle's `ClusterFaultAtlas`
@@ -40,8 +41,8 @@ pub struct Atlas {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     Nothing,
-    /// Nothing that was written; but the process ends, or may.
-    Process,
+    /// Nothing that was written; but the process ends, or may, or its place in an ISR.
+    Place,
     Unsynced,
     Disk,
 }
@@ -54,8 +55,16 @@ pub fn takes(what: &What) -> Takes {
         What::DiskError { op: FailingOp::Sync, .. } => Takes::Unsynced,
         What::Wipe { .. } | What::OldSnapshot { .. } | What::BitRot { .. } => Takes::Disk,
         // A broker gives up when it cannot write.
-        What::Kill { .. } | What::DiskError { .. } | What::DiskFull { .. } => Takes::Process,
-        _ => Takes::Nothing,
+        What::Kill { .. } | What::DiskError { .. } | What::DiskFull { .. } => Takes::Place,
+        What::Shutdown { .. } | What::Stall { .. } | What::ClockJump { .. } => Takes::Place,
+        What::Cut { .. } | What::Isolate { .. } | What::Partition { .. } => Takes::Place,
+        What::SlowNetwork { .. } | What::SlowDisk { .. } => Takes::Place,
+        What::Reset { .. } | What::ForgetConnections { .. } | What::RestartClient { .. } => {
+            Takes::Nothing
+        }
+        What::ElectPreferred | What::AlterTopic { .. } | What::CreatePartitions { .. } => {
+            Takes::Nothing
+        }
     }
 }
 
@@ -63,8 +72,8 @@ pub fn takes(what: &What) -> Takes {
 pub struct Standing<'a> {
     /// Every partition, by the committed metadata.
     pub partitions: Vec<&'a PartitionState>,
-    /// Brokers that are down or about to be, or whose process has yet to register: the metadata's word about them is
-    /// that of an earlier life, and will be taken back.
+    /// Brokers that are down or about to be, or under a fault, or whose process has yet to register: the metadata's word
+    /// about them is that of an earlier life, and will be taken back.
     pub unsound: BTreeSet<u16>,
 }
 
@@ -115,7 +124,7 @@ impl Atlas {
         self.damaged.retain(|node| !standing.is_whole(*node));
         let (is_damage, is_survivable) = match takes {
             Takes::Nothing => return true,
-            Takes::Process => (false, true),
+            Takes::Place => (false, true),
             Takes::Unsynced => (!self.all_synced, true),
             Takes::Disk => (true, !nodes.iter().any(|node| self.voters.contains(node))),
         };
@@ -149,6 +158,7 @@ fn somebody_stays(damaged: &BTreeSet<u16>, ends: &[u16], standing: &Standing<'_>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Whom;
 
     fn atlas(min_isr: &str) -> Atlas {
         atlas_with(min_isr, "true")
@@ -202,14 +212,30 @@ mod tests {
     fn beside_a_damaged_copy_somebody_eligible_stays_up() {
         let mut atlas = atlas("2");
         let two = partition(&[1, 2], &[1, 2], &[]);
-        assert!(atlas.allows(Takes::Process, &[2], &standing(&two, &[])), "a kill takes nothing");
+        assert!(atlas.allows(Takes::Place, &[2], &standing(&two, &[])), "a kill takes nothing");
         // It is down: when it is back, it is neither in the ISR nor in the ELR, for all the controller knows.
         let alone = partition(&[1, 2], &[1], &[2]);
         assert!(!atlas.allows(Takes::Unsynced, &[1], &standing(&alone, &[2])));
         assert!(atlas.allows(Takes::Unsynced, &[1], &standing(&two, &[])));
-        assert!(!atlas.allows(Takes::Process, &[2], &standing(&alone, &[1])));
+        assert!(!atlas.allows(Takes::Place, &[2], &standing(&alone, &[1])));
         let elsewhere = partition(&[2, 3], &[2, 3], &[]);
-        assert!(atlas.allows(Takes::Process, &[2], &standing(&elsewhere, &[1])));
+        assert!(atlas.allows(Takes::Place, &[2], &standing(&elsewhere, &[1])));
+    }
+
+    #[test]
+    fn beside_a_damaged_copy_who_is_held_up_does_not_stay() {
+        let mut atlas = atlas("2");
+        let full = partition(&[1, 2, 3], &[1, 2, 3], &[]);
+        let whom = || Whom::Node(3);
+        let stall = takes(&What::Stall { whom: whom() });
+        assert!(atlas.allows(stall, &[3], &standing(&full, &[])));
+        assert!(atlas.allows(Takes::Unsynced, &[1], &standing(&full, &[3])));
+        // Fenced while 1 and 2 are in the ISR, it is in the ELR of nothing.
+        assert!(!atlas.allows(Takes::Place, &[2], &standing(&full, &[1, 3])));
+        for what in [stall, takes(&What::Shutdown { whom: whom() })] {
+            assert!(atlas.allows(what, &[3], &standing(&full, &[1])));
+            assert!(!atlas.allows(what, &[3], &standing(&full, &[1, 2])));
+        }
     }
 
     #[test]
@@ -231,6 +257,6 @@ mod tests {
         assert!(atlas.allows(Takes::Disk, &[1], &standing(&full, &[])));
         assert!(!super::tests::atlas("1").allows(Takes::Disk, &[1], &standing(&full, &[])));
         assert!(!atlas_with("2", "false").allows(Takes::Unsynced, &[1], &standing(&full, &[])));
-        assert!(atlas_with("2", "false").allows(Takes::Process, &[1], &standing(&full, &[])));
+        assert!(atlas_with("2", "false").allows(Takes::Place, &[1], &standing(&full, &[])));
     }
 }

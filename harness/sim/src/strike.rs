@@ -34,6 +34,10 @@ pub struct Strikes {
     began_ns: u64,
     next: usize,
     ends: BTreeMap<(u64, usize), End>,
+    /// Who is under each fault that lasts.
+    under: BTreeMap<usize, Vec<u16>>,
+    /// Who was asked to shut down, in which of its lives: it leaves every ISR.
+    leaving: BTreeMap<u16, u32>,
     atlas: Atlas,
     /// Disks with rot on them: an operator replaces them before the cluster is called healed.
     rotten: BTreeSet<u16>,
@@ -51,6 +55,8 @@ impl Strikes {
             began_ns,
             next: 0,
             ends: BTreeMap::new(),
+            under: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             atlas: Atlas::new(scenario),
             rotten: BTreeSet::new(),
             random: Random::new(scenario.seed, "strikes"),
@@ -124,7 +130,7 @@ impl Hazard for Strikes {
     }
 
     fn may_leave_out(&mut self, world: &World, nodes: &[u16]) -> bool {
-        self.allows(Takes::Process, nodes, world)
+        self.allows(Takes::Place, nodes, world)
     }
 
     fn was_excessive(&self) -> bool {
@@ -133,7 +139,8 @@ impl Hazard for Strikes {
 }
 
 impl Strikes {
-    /// Brokers that are not what the metadata takes them for, or about to end.
+    /// Brokers that are not what the metadata takes them for, or about to end, or under a fault that may cost them their
+    /// place in an ISR.
     fn unsound(&self, world: &World) -> BTreeSet<u16> {
         let is_sound = |machine: &&Machine| {
             let Some(inspection) = machine.node().map(|node| node.inspect()) else { return false };
@@ -144,6 +151,8 @@ impl Strikes {
             registered.is_some_and(|known| known.epoch == epoch && !known.fenced)
                 && !machine.disk.is_failing()
                 && !self.rotten.contains(&machine.id)
+                && self.leaving.get(&machine.id) != Some(&machine.lives)
+                && !self.under.values().any(|nodes| nodes.contains(&machine.id))
         };
         world
             .machines
@@ -163,7 +172,12 @@ impl Strikes {
         let hit = targets(&fault.what, world);
         let nodes: Vec<u16> = hit.clone().unwrap_or_default();
         let takes = takes(&fault.what);
-        let fits = hit.is_some() && self.allows(takes, &nodes, world);
+        // A partition holds back both sides, and only one of them is named.
+        let hit_all: Vec<u16> = match fault.what {
+            What::Partition { .. } => world.machines.keys().copied().collect(),
+            _ => nodes.clone(),
+        };
+        let fits = hit.is_some() && self.allows(takes, &hit_all, world);
         let end = if fits { self.carry_out(&fault.what, &nodes, world, cast) } else { None };
         let Some(end) = end else {
             self.records[index].state = FaultState::NotInjected;
@@ -174,24 +188,23 @@ impl Strikes {
             || format!("fault {}: {}", index + 1, describe(&fault.what, &nodes, fault.for_ms));
         world.tell(nodes.first().copied().unwrap_or(0), text);
         let record = &mut self.records[index];
-        // A partition holds back both sides, and only one of them is named.
-        let hit = match fault.what {
-            What::Partition { .. } => world.machines.keys().copied().collect(),
-            _ => nodes,
-        };
-        record.nodes = hit.iter().map(|id| format!("n{id}")).collect();
+        record.nodes = hit_all.iter().map(|id| format!("n{id}")).collect();
         record.state = FaultState::Confirmed;
         record.asked_ms = Some(now_ms);
         record.confirmed_ms = Some(now_ms);
         record.destroys = match takes {
-            Takes::Nothing | Takes::Process => Destroys::Nothing,
+            Takes::Nothing | Takes::Place => Destroys::Nothing,
             Takes::Unsynced => Destroys::Unsynced,
             Takes::Disk => Destroys::Disk,
         };
+        if takes != Takes::Nothing {
+            self.under.insert(index, hit_all);
+        }
         self.ends.insert((world.now_ns + fault.for_ms * 1_000_000, index), end);
     }
 
     fn end(&mut self, index: usize, end: End, world: &mut World) {
+        self.under.remove(&index);
         match end {
             End::Start(id) => world.start_at(id, world.now_ns),
             End::Resume(id) => world.resume(id),
@@ -245,6 +258,7 @@ impl Strikes {
                 Some(End::Nothing)
             }
             What::Shutdown { .. } if is_up(world) => {
+                self.leaving.insert(first, world.machine(first).lives);
                 world.shut_down(first);
                 Some(End::Nothing)
             }

@@ -19,7 +19,7 @@ use log_table::{Conflict, FOREIGN, Gap, LogTable};
 use model::facts::{HistoryFacts, LogFacts, ProducerFacts, TopicFacts};
 use model::finding::{Check, Counts};
 use model::history::{
-    Event, LogRef, Outcome, PassKind, ReaderEvent, RecordId, Seen, Session, Time,
+    Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
 };
 use model::settings::{Acks, TopicSettings};
 use passes::{Pass, Passes};
@@ -476,11 +476,23 @@ impl Checker {
         self.producers.get(&id.session.0).map(|producer| producer.settings.acks)
     }
 
-    /// The settings that were in force on a log at any time from `from_ms` on.
+    /// The settings that some broker may have gone by on a log at any time from `from_ms` on: those in force, and those that
+    /// were changed while faults may have kept a leader from hearing of it.
     fn settings_since(&self, log: LogRef, from_ms: u32) -> impl Iterator<Item = &TopicSettings> {
         let settings = self.topics.get(&log.topic.0).map_or(&[][..], |topic| &topic.settings);
-        let begin = settings.partition_point(|(at_ms, _)| *at_ms <= u64::from(from_ms));
+        let from_ms = self.disturbed_since(u64::from(from_ms));
+        let begin = settings.partition_point(|(at_ms, _)| *at_ms <= from_ms);
         settings[begin.saturating_sub(1)..].iter().map(|(_, settings)| settings)
+    }
+
+    /// When the faults began that were not healed by `at_ms`; `at_ms` itself where there are none.
+    fn disturbed_since(&self, at_ms: u64) -> u64 {
+        let before = self.facts.phases.iter().take_while(|(began_ms, _)| *began_ms <= at_ms);
+        before.fold(at_ms, |since, (began_ms, phase)| match phase {
+            Phase::Faults => since.min(*began_ms),
+            Phase::Heal => since,
+            Phase::Baseline | Phase::Settle | Phase::FinalReads | Phase::Done => at_ms,
+        })
     }
 
     fn is_deleted(&self, log: LogRef) -> bool {

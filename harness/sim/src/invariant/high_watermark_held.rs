@@ -28,7 +28,8 @@ impl Invariant for HighWatermarkHeld {
             ));
         }
         let moved = before.is_none_or(|before| before.high_watermark < offset);
-        if !now.is_leader() || !moved {
+        // Followers of who leads by metadata that begins anew cut off what they had.
+        if !now.is_leader() || !moved || glimpse.losses.metadata {
             return Ok(());
         }
         for member in now.maximal_isr().without(*node).iter() {
@@ -94,5 +95,14 @@ mod tests {
         let mut stage = Stage::of(HighWatermarkHeld);
         assert_eq!(stage.follows(2, 3), Ok(()));
         assert!(stage.partition(2, |partition| partition.high_watermark = 4).is_err());
+    }
+
+    #[test]
+    fn who_leads_by_metadata_that_was_lost_promises_nothing_of_followers() {
+        let mut stage = Stage::of(HighWatermarkHeld);
+        assert_eq!(stage.leads(1, 1, 9).and(stage.follows(2, 7)), Ok(()));
+        stage.invariants.glimpse.losses.metadata = true;
+        assert_eq!(high_watermark(&mut stage, 9), Ok(()));
+        assert!(high_watermark(&mut stage, 10).is_err(), "above its own end");
     }
 }

@@ -224,6 +224,11 @@ impl Ledger {
         let copy = self.copies.entry((node, dir)).or_default();
         let before = copy.end_offset();
         let may_be_retention = matches!(pending, Pending::DropSegment { .. });
+        // What came before the segment is not cut off with its bytes, though its own segments have gone already.
+        let begin = match &pending {
+            Pending::Truncate { segment, .. } => *segment,
+            _ => 0,
+        };
         match pending {
             Pending::Create { .. } => {}
             // How much of it is in the file is not known; the process ends now.
@@ -237,7 +242,7 @@ impl Ledger {
             Pending::DropAll { .. } => copy.entries.clear(),
             Pending::SyncNames { dropped_count, .. } => copy.names_synced(dropped_count),
         }
-        let end_offset = copy.end_offset();
+        let end_offset = copy.end_offset().max(begin);
         let id = self.ids.get(dir).copied().flatten()?;
         // The last segment of all goes by retention too, and then nothing was cut off.
         let is_cut = end_offset < before && !(may_be_retention && copy.entries.is_empty());
@@ -393,4 +398,30 @@ fn read_segment(
         entries.push(entry);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::invariant::stage::entry;
+
+    /// What is left once the last segment, which begins at 43, was cut to nothing.
+    fn cut_of(entries: Vec<Entry>) -> Option<Cut> {
+        let mut ledger = Ledger::default();
+        ledger.put(1, METADATA, Copy { entries, ..Copy::default() });
+        let path = format!("{METADATA_DIR}/00000000000000000043.log");
+        let file = FileId(1);
+        ledger.submitted(1, Token(1), &IoOp::Open { file, path, create: false });
+        ledger.submitted(1, Token(2), &IoOp::Truncate { file, len: 0 });
+        ledger.completed(1, Token(2), &IoResult::Done)
+    }
+
+    #[test]
+    fn a_segment_that_is_cut_takes_nothing_that_came_before_it() {
+        let last = Entry { segment: 43, ..entry(43, 44, 2) };
+        let all = vec![entry(0, 41, 1), entry(41, 43, 2), last.clone()];
+        let cut = Some(Cut { id: METADATA, end_offset: 43 });
+        assert_eq!(cut_of(all), cut);
+        assert_eq!(cut_of(vec![last]), cut, "a snapshot has taken the place of the others");
+    }
 }

@@ -25,8 +25,10 @@ fn fetch_bytes_least(scenario: &Scenario) -> u64 {
     let (network, disk) = (&scenario.network, &scenario.disk);
     let way_us = network.delay_us_min + network.delay_us_mean;
     let write_us = disk.cached_us_min + disk.cached_us_mean;
-    // A batch may be synced before the next is asked for.
-    let fetch_us = 2 * way_us + 2 * write_us + disk.sync_us_min + disk.sync_us_mean;
+    // What came for each partition may be synced, one after the other, before the next is asked for.
+    let partitions: u64 = scenario.topics.iter().map(|topic| u64::from(topic.partitions)).sum();
+    let append_us = 2 * write_us + disk.sync_us_min + disk.sync_us_mean;
+    let fetch_us = 2 * way_us + partitions * append_us;
     let of_producer = |producer: &Producer| {
         let partitions = u64::from(scenario.topics[producer.topic].partitions);
         let record_bytes = u64::from(producer.record_bytes) + BATCH_BYTES;

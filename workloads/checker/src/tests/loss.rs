@@ -3,6 +3,7 @@
 use super::history::*;
 use model::finding::{CheckVerdict, Kind};
 use model::history::*;
+use model::settings::TopicSettings;
 
 #[test]
 fn an_acknowledged_record_that_both_final_readers_lack_is_lost() {
@@ -234,6 +235,29 @@ fn what_settings_might_have_removed_is_unknown() {
         assert_eq!(found(&report), []);
         assert_eq!(check(&report, Kind::LostWrite).verdict, CheckVerdict::Unknown);
     }
+}
+
+/// A leader that is cut off deletes by the settings that it knows, until it is healed and hears of others.
+#[test]
+fn settings_that_were_changed_under_faults_may_still_be_gone_by() {
+    let changed_in = |phase: Phase| {
+        let bounded = TopicSettings { retention_bytes: 1000, ..settings() };
+        let mut history = History::with(bounded)
+            .event(Event::Phase { phase: Phase::Faults })
+            .event(Event::Phase { phase })
+            .event(Event::Settings { topic: TopicRef(0), settings: settings() })
+            .written(0..3)
+            .bounds(0, 1, 3)
+            .bounds(1, 0, 0);
+        for reader in FINAL {
+            let rest = [(1, 1), (2, 2)];
+            history = history.begin_final(reader).polled(reader, &rest).end_final(reader, true);
+        }
+        found(&history.check())
+    };
+    assert_eq!(changed_in(Phase::Faults), []);
+    assert_eq!(changed_in(Phase::Heal), []);
+    assert_eq!(changed_in(Phase::Settle), [(Kind::LostWrite, 1)]);
 }
 
 #[test]
