@@ -59,6 +59,7 @@ fn facts(size: Size, text: &str) -> Facts {
             .collect(),
         topics: BTreeMap::from([("events".into(), topic(size.partitions, &properties))]),
         producers: vec![ProducerSettings {
+            transactional_id: None,
             acks: Acks::All,
             idempotence: true,
             retries: 5,
@@ -67,6 +68,7 @@ fn facts(size: Size, text: &str) -> Facts {
             library: text.to_string(),
         }],
         consumers: vec![ConsumerSettings {
+            group: None,
             isolation: Isolation::ReadCommitted,
             properties,
             library: text.to_string(),
@@ -140,6 +142,7 @@ fn promise(name: &str, verdict: Word, text: &str) -> Promise {
 fn finding(number: u64, text: &str) -> Finding {
     let id = RecordId { session: Session(1), sequence: number };
     let evidence = |at_ms| Evidence {
+        index: None,
         at_ms,
         what: text.to_string(),
         session: 1,
@@ -147,6 +150,7 @@ fn finding(number: u64, text: &str) -> Finding {
         offset: Some(9),
     };
     Finding {
+        cycle: Vec::new(),
         kind: Kind::LostWrite,
         log: LogRef { topic: TopicRef(0), partition: 0 },
         topic: text.to_string(),

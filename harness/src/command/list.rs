@@ -100,8 +100,7 @@ fn plans() -> Rows {
 }
 
 fn checks() -> Rows {
-    model::finding::Kind::ALL
-        .iter()
+    model::finding::Kind::all()
         .map(|kind| (kind.as_str().to_string(), kind.about().to_string()))
         .collect()
 }

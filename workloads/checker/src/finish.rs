@@ -8,7 +8,7 @@ mod prose;
 mod reading;
 
 use super::*;
-use model::finding::{CheckVerdict, Finding, Kind};
+use model::finding::{CheckVerdict, Finding, Kind, Scope};
 use prose::{count_of, readers_word};
 use std::collections::BTreeSet;
 
@@ -41,8 +41,8 @@ impl Checker {
         let nothing_read = (counts.polled == 0
             && counts.ok + counts.info + counts.unacknowledged > 0)
             .then(|| "no reader was handed any record".to_string());
-        let checks = Kind::ALL
-            .into_iter()
+        let checks = Kind::all()
+            .filter(|kind| kind.scope() == Scope::Records)
             .map(|kind| {
                 let answer = match kind {
                     Kind::LostWrite => std::mem::take(&mut losses.lost),
@@ -57,6 +57,7 @@ impl Checker {
                     Kind::Resurrected => closing.resurrected(),
                     Kind::PollSkip => closing.skips(Kind::PollSkip),
                     Kind::NonmonotonicPoll => closing.backward(),
+                    other => unreachable!("{other:?} is not of records"),
                 };
                 closing.check(kind, answer, nothing_read.as_deref())
             })

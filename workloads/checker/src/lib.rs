@@ -240,6 +240,18 @@ impl Checker {
             Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } => {
                 unreachable!("taken by `feed`")
             }
+            // No client of ours has transactions or commits yet.
+            Event::TransactionBegan { .. }
+            | Event::TransactionEnding { .. }
+            | Event::TransactionEnded { .. }
+            | Event::OffsetsInTransaction { .. }
+            | Event::Copied { .. }
+            | Event::Joined { .. }
+            | Event::Processed { .. }
+            | Event::CommitBegan { .. }
+            | Event::CommitEnded { .. }
+            | Event::CommittedSeen { .. }
+            | Event::GroupReset { .. } => {}
         }
     }
 

@@ -93,6 +93,7 @@ pub fn producer(profile: Profile, client_id: &str, choice: &ProducerChoice) -> P
         properties.get(name).and_then(|v| v.parse().ok()).unwrap_or(default)
     };
     ProducerSettings {
+        transactional_id: None,
         acks: choice.acks,
         idempotence: choice.idempotence,
         retries: number("retries", i32::MAX as u32),
@@ -139,5 +140,5 @@ pub fn reader(
         set(&mut properties, &[("fetch.wait.max.ms", "100"), ("fetch.error.backoff.ms", "50")]);
     }
     properties.extend(chosen.clone());
-    ConsumerSettings { isolation, properties, library: crate::library() }
+    ConsumerSettings { group: None, isolation, properties, library: crate::library() }
 }

@@ -72,6 +72,17 @@ pub enum Seen {
     Foreign,
 }
 
+/// What became of a transaction, or of a commit of offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    Committed,
+    /// Certainly nothing of it took effect.
+    Aborted,
+    /// Nobody knows.
+    Info,
+}
+
 /// Why a reader's position moved, or may move, without a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,5 +223,74 @@ pub enum Event {
     RecordsDeleted {
         log: LogRef,
         before: i64,
+    },
+    /// From here to its end, the session's sends are parts of this transaction, and so are the polls of `reader`. A session
+    /// has one at a time; numbers are its own count, from 0.
+    TransactionBegan {
+        session: Session,
+        transaction: u64,
+        reader: Option<Session>,
+    },
+    /// The client is about to ask for the end: what it wants is written down before it is sent.
+    TransactionEnding {
+        session: Session,
+        transaction: u64,
+        commit: bool,
+    },
+    TransactionEnded {
+        session: Session,
+        transaction: u64,
+        ending: Ending,
+        error: Option<String>,
+    },
+    /// Offsets of a group that take the outcome of the session's transaction.
+    OffsetsInTransaction {
+        session: Session,
+        transaction: u64,
+        reader: Session,
+        offsets: Vec<(LogRef, i64)>,
+    },
+    /// The output record `id` was made from the input record at `offset` of `log`.
+    Copied {
+        id: RecordId,
+        log: LogRef,
+        offset: i64,
+    },
+    /// A member of its group owns these logs from here on, and no others, where the client exposes generations.
+    Joined {
+        reader: Session,
+        generation: i32,
+        logs: Vec<LogRef>,
+    },
+    /// The application is done with the records of `[from, to)` that it was handed.
+    Processed {
+        reader: Session,
+        log: LogRef,
+        from: i64,
+        to: i64,
+    },
+    /// The group is about to be asked to keep these offsets: the next records to be processed.
+    CommitBegan {
+        reader: Session,
+        commit: u64,
+        offsets: Vec<(LogRef, i64)>,
+    },
+    CommitEnded {
+        reader: Session,
+        commit: u64,
+        ending: Ending,
+        error: Option<String>,
+    },
+    /// What the group's coordinator answered when it was asked for a committed offset; `None`: it has none.
+    CommittedSeen {
+        group: String,
+        log: LogRef,
+        offset: Option<i64>,
+    },
+    /// Somebody put the group's committed offset elsewhere on purpose.
+    GroupReset {
+        group: String,
+        log: LogRef,
+        offset: Option<i64>,
     },
 }

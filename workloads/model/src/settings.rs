@@ -40,16 +40,44 @@ pub struct ProducerSettings {
     /// Retries of one send inside the client; 0 and one request in flight promise order without idempotence, unless acks=0.
     pub retries: u32,
     pub in_flight_requests_max: u32,
+    /// `None`: it has no transactions. Of two sessions with one id, the later one fences the earlier.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transactional_id: Option<String>,
     /// Everything given to the client library, secrets left out.
     pub properties: BTreeMap<String, String>,
     /// The library and its version, as it names itself.
     pub library: String,
 }
 
+/// When a consumer of a group commits, against when it processes what it was handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Commits {
+    /// First the offsets, then the work: at most once.
+    Before,
+    /// First the work, then the offsets: at least once.
+    After,
+    /// The client library commits what was handed out before the last poll: at least once, as long as the work is done by
+    /// the next poll.
+    Automatic,
+    /// With the output, in one transaction: exactly once.
+    InTransaction,
+}
+
+/// The group of a consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSettings {
+    pub name: String,
+    pub commits: Commits,
+}
+
 /// What a consumer session was started with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerSettings {
     pub isolation: Isolation,
+    /// `None`: it is assigned its logs and commits nothing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub group: Option<GroupSettings>,
     pub properties: BTreeMap<String, String>,
     pub library: String,
 }

@@ -48,6 +48,7 @@ impl Run {
     /// Nothing wrong: three replicas in sync, one kill of broker 3, a follower, at 20 s.
     pub(super) fn new(acks: Acks, min_insync_replicas: u16) -> Run {
         let producer = ProducerSettings {
+            transactional_id: None,
             acks,
             idempotence: acks == Acks::All,
             retries: 10,
@@ -101,7 +102,7 @@ impl Run {
             ..Counts::default()
         };
         let run = Run {
-            checks: Kind::ALL.into_iter().map(check).collect(),
+            checks: Kind::all().map(check).collect(),
             counts,
             facts,
             faults: Vec::new(),
@@ -203,6 +204,7 @@ impl Run {
         let id = RecordId { session: Session(1), sequence: 7 };
         let (what, session) = ("polled".to_string(), 9);
         check.findings.push(Finding {
+            cycle: Vec::new(),
             kind,
             log: QUEUE,
             topic: "queue".into(),
@@ -215,6 +217,7 @@ impl Run {
             last_ack_ms: acknowledged.map(|(_, last)| last),
             because: "It was seen.".into(),
             evidence: vec![Evidence {
+                index: None,
                 at_ms: 20_000,
                 what,
                 session,

@@ -162,6 +162,7 @@ impl Producer {
         let properties: BTreeMap<String, String> =
             pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         ProducerSettings {
+            transactional_id: None,
             acks: chosen.acks,
             idempotence: chosen.idempotence,
             retries: chosen.retries,

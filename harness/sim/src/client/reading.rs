@@ -147,6 +147,7 @@ impl Reading {
             ("isolation.level", "read_uncommitted".to_owned()),
         ];
         let settings = ConsumerSettings {
+            group: None,
             isolation: Isolation::ReadUncommitted,
             properties: pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             library: LIBRARY.to_owned(),

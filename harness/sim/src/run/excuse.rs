@@ -50,6 +50,8 @@ fn follows(finding: &Finding, excuse: Excuse) -> bool {
         | Kind::InconsistentOffsets
         | Kind::PollSkip
         | Kind::NonmonotonicPoll => true,
+        // The model clients have neither transactions nor commits that are recorded.
+        _ => false,
     }
 }
 
@@ -64,9 +66,10 @@ mod tests {
     fn finding(kind: Kind, partition: u32, offset: Option<i64>, sent_ms: &[u64]) -> Finding {
         let step = |at_ms: &u64| {
             let what = "send".to_owned();
-            Evidence { at_ms: *at_ms, what, session: 0, id: None, offset: None }
+            Evidence { index: None, at_ms: *at_ms, what, session: 0, id: None, offset: None }
         };
         Finding {
+            cycle: Vec::new(),
             kind,
             log: LogRef { topic: TopicRef(0), partition },
             topic: "t0".to_owned(),

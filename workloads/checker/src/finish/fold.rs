@@ -56,6 +56,7 @@ impl Closing<'_> {
         }
         let ids_max = checker.options.ids_max;
         Finding {
+            cycle: Vec::new(),
             kind,
             log: state.log,
             topic: checker.topic_name(state.log),
@@ -80,7 +81,7 @@ impl Closing<'_> {
         let mut say = |at_ms: u32, what: &str, session: Session, offset: Option<i64>| {
             let what = what.to_owned();
             let (at_ms, session) = (u64::from(at_ms), session.0);
-            evidence.push(Evidence { at_ms, what, session, id: Some(id), offset });
+            evidence.push(Evidence { index: None, at_ms, what, session, id: Some(id), offset });
         };
         if record.is_sent() {
             say(record.sent_ms, "send", id.session, None);

@@ -259,6 +259,7 @@ impl Closing<'_> {
             }
             let (first, first_seen) = run[0];
             let evidence = model::finding::Evidence {
+                index: None,
                 at_ms: u64::from(first_seen.at_ms),
                 what: "polled".into(),
                 session: first_seen.reader.0,
@@ -266,6 +267,7 @@ impl Closing<'_> {
                 offset: Some(first),
             };
             answer.findings.push(Finding {
+                cycle: Vec::new(),
                 kind,
                 log: state.log,
                 topic: self.checker.topic_name(state.log),

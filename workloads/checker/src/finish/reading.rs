@@ -177,6 +177,7 @@ impl Closing<'_> {
                     at(step.at_ms),
                 );
                 let evidence = model::finding::Evidence {
+                    index: None,
                     at_ms: u64::from(step.at_ms),
                     what: "polled".into(),
                     session: step.reader.0,
@@ -184,6 +185,7 @@ impl Closing<'_> {
                     offset: Some(step.to),
                 };
                 answer.findings.push(Finding {
+                    cycle: Vec::new(),
                     kind: Kind::NonmonotonicPoll,
                     log: state.log,
                     topic: self.checker.topic_name(state.log),

@@ -21,6 +21,7 @@ fn settings() -> TopicSettings {
 
 fn producer() -> ProducerSettings {
     ProducerSettings {
+        transactional_id: None,
         acks: Acks::All,
         idempotence: true,
         retries: u32::MAX,
@@ -46,6 +47,7 @@ fn every_event() -> Vec<(Time, Event)> {
             session: reader,
             name: "c".into(),
             settings: ConsumerSettings {
+                group: None,
                 isolation: Isolation::ReadCommitted,
                 properties: Default::default(),
                 library: "librdkafka".into(),
