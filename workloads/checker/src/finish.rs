@@ -1,16 +1,18 @@
 //! The end: what the final reads cover, and every kind's answer.
 
 mod fold;
+mod groups;
 mod loss;
 mod order;
 mod places;
 mod prose;
 mod reading;
+mod transactions;
 
 use super::*;
 use model::finding::{CheckVerdict, Finding, Kind, Scope};
 use prose::{count_of, readers_word};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one kind came to.
 #[derive(Default)]
@@ -42,24 +44,14 @@ impl Checker {
             && counts.ok + counts.info + counts.unacknowledged > 0)
             .then(|| "no reader was handed any record".to_string());
         let checks = Kind::all()
-            .filter(|kind| kind.scope() == Scope::Records)
-            .map(|kind| {
+            .filter_map(|kind| {
                 let answer = match kind {
                     Kind::LostWrite => std::mem::take(&mut losses.lost),
                     Kind::Unseen => std::mem::take(&mut losses.unseen),
                     Kind::ReadThenLost => std::mem::take(&mut losses.read_then_lost),
-                    Kind::Reappeared => closing.skips(Kind::Reappeared),
-                    Kind::Duplicate => closing.duplicates(),
-                    Kind::InconsistentOffsets => closing.inconsistent_offsets(),
-                    Kind::Reordered => closing.reordered(),
-                    Kind::Corrupted => closing.corrupted(),
-                    Kind::Phantom => closing.phantoms(),
-                    Kind::Resurrected => closing.resurrected(),
-                    Kind::PollSkip => closing.skips(Kind::PollSkip),
-                    Kind::NonmonotonicPoll => closing.backward(),
-                    other => unreachable!("{other:?} is not of records"),
+                    _ => closing.answer_to(kind)?,
                 };
-                closing.check(kind, answer, nothing_read.as_deref())
+                Some(closing.check(kind, answer, nothing_read.as_deref()))
             })
             .collect();
         let facts = closing.facts(&counts);
@@ -149,10 +141,42 @@ impl Checker {
 }
 
 impl Closing<'_> {
+    /// `None`: the history has nothing in which this kind could be.
+    fn answer_to(&self, kind: Kind) -> Option<Answer> {
+        let checker = self.checker;
+        match kind.scope() {
+            Scope::Records => Some(match kind {
+                Kind::Reappeared | Kind::PollSkip => self.skips(kind),
+                Kind::Duplicate => self.duplicates(),
+                Kind::InconsistentOffsets => self.inconsistent_offsets(),
+                Kind::Reordered => self.reordered(),
+                Kind::Corrupted => self.corrupted(),
+                Kind::Phantom => self.phantoms(),
+                Kind::Resurrected => self.resurrected(),
+                Kind::NonmonotonicPoll => self.backward_polls(),
+                other => {
+                    unreachable!("{other:?} is answered with the losses, or is not of records")
+                }
+            }),
+            Scope::Transactions if !checker.transactions.is_empty() => self.of_transactions(kind),
+            Scope::Groups if !checker.groups.is_empty() => self.of_groups(kind),
+            Scope::Replicas
+            | Scope::Operations
+            | Scope::Progress
+            | Scope::Transactions
+            | Scope::Groups => None,
+        }
+    }
+
     /// Every record that was sent or seen, session by session in the order of sending.
     fn records(&self) -> impl Iterator<Item = (usize, Slot, &records::Record)> {
         let records = &self.checker.records;
         records.in_order().map(move |(session, slot)| (session, slot, records.get(slot)))
+    }
+
+    /// The name of the log that a run of rows is of.
+    fn log_of(&self, run: &[fold::Row]) -> String {
+        self.checker.log_name(self.checker.logs[run[0].log as usize].log)
     }
 
     /// Whether final reads that count saw it; `None` if its log was not finally read.
@@ -189,9 +213,15 @@ impl Closing<'_> {
     }
 
     fn check(&self, kind: Kind, answer: Answer, nothing_read: Option<&str>) -> Check {
-        let reads_only = matches!(kind, Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Reappeared);
+        let (reads_matter, final_reads_matter) = match kind {
+            Kind::LostCommit | Kind::CommitRegression | Kind::DoubleOwner => (false, false),
+            Kind::PollSkip | Kind::NonmonotonicPoll | Kind::Reappeared => (true, false),
+            Kind::G1a | Kind::G1b | Kind::PrecommittedRead | Kind::StaleEpochWrite => (true, false),
+            _ => (true, true),
+        };
+        let nothing_read = nothing_read.filter(|_| reads_matter);
         let unknown = answer.unknown.or_else(|| nothing_read.map(str::to_owned)).or_else(|| {
-            let because = self.incomplete.as_ref().filter(|_| !reads_only)?;
+            let because = self.incomplete.as_ref().filter(|_| final_reads_matter)?;
             Some(format!("the final reads are not complete: {because}"))
         });
         let verdict = match (kind, answer.count, &unknown) {

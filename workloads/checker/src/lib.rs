@@ -9,24 +9,28 @@
 //! Feed events in the order in which they were written down, then `finish`.
 
 mod finish;
+mod groups;
 mod log_table;
 mod passes;
 mod records;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
+use groups::Groups;
 use log_table::{Conflict, FOREIGN, Gap, LogTable};
 use model::facts::{HistoryFacts, LogFacts, ProducerFacts, TopicFacts};
 use model::finding::{Check, Counts};
 use model::history::{
-    Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
+    Ending, Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
 };
-use model::settings::{Acks, TopicSettings};
+use model::settings::{Acks, Isolation, TopicSettings};
 use passes::{Pass, Passes};
 use records::{Fate, Records, Slot};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use transactions::Transactions;
 
 /// What a check needs to be told.
 #[derive(Clone, Debug)]
@@ -117,9 +121,12 @@ pub struct Checker {
     producers: BTreeMap<u32, ProducerFacts>,
     readers: BTreeMap<u32, String>,
     passes: Passes,
+    transactions: Transactions,
+    groups: Groups,
     facts: HistoryFacts,
     counts: Counts,
     now_ms: u32,
+    now_ns: u64,
     /// Outcomes of sends that nobody intended, and intents or outcomes that came twice.
     sent_without_send: u64,
     repeated_events: u64,
@@ -137,9 +144,12 @@ impl Checker {
             producers: BTreeMap::new(),
             readers: BTreeMap::new(),
             passes: Passes::default(),
+            transactions: Transactions::default(),
+            groups: Groups::default(),
             facts: HistoryFacts::default(),
             counts: Counts::default(),
             now_ms: 0,
+            now_ns: 0,
             sent_without_send: 0,
             repeated_events: 0,
             negative_offsets: 0,
@@ -159,7 +169,7 @@ impl Checker {
     /// Takes the next event.
     pub fn feed(&mut self, time: &Time, event: &Event) {
         let now_ms = u32::try_from(time.mono_ns / 1_000_000).unwrap_or(u32::MAX);
-        self.now_ms = now_ms;
+        (self.now_ms, self.now_ns) = (now_ms, time.mono_ns);
         self.facts.last_event_ms = self.facts.last_event_ms.max(u64::from(now_ms));
         match event {
             Event::Send { id, log, .. } => self.send(*id, *log),
@@ -200,6 +210,7 @@ impl Checker {
             }
             Event::Phase { phase } => self.facts.phases.push((at_ms, *phase)),
             Event::ProducerOpened { session, name, settings } => {
+                self.transactions.opened(*session, settings.transactional_id.as_deref());
                 let facts = ProducerFacts {
                     session: *session,
                     name: name.clone(),
@@ -212,8 +223,12 @@ impl Checker {
                 };
                 self.producers.entry(session.0).or_insert(facts);
             }
-            Event::ConsumerOpened { session, name, .. } => {
+            Event::ConsumerOpened { session, name, settings } => {
                 self.readers.insert(session.0, name.clone());
+                if settings.isolation == Isolation::ReadCommitted {
+                    self.transactions.reads_committed(*session);
+                }
+                self.groups.opened(*session, settings.group.as_ref());
             }
             Event::PassBegan { reader, pass, kind } => self.pass_began(*reader, *pass, *kind),
             Event::PassEnded { reader, pass, complete } => {
@@ -221,7 +236,10 @@ impl Checker {
                 self.passes.list[index].ended = true;
                 self.passes.list[index].complete = *complete;
             }
-            Event::Reader { reader, pass, what } => self.reader_event(*reader, *pass, what),
+            Event::Reader { reader, pass, what } => {
+                self.reader_event(*reader, *pass, what);
+                self.member_event(*reader, what);
+            }
             Event::LogBounds { log, leader_epoch, start, end, settled } => {
                 let at_ms = self.now_ms;
                 let index = self.log(*log);
@@ -240,18 +258,26 @@ impl Checker {
             Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } => {
                 unreachable!("taken by `feed`")
             }
-            // No client of ours has transactions or commits yet.
-            Event::TransactionBegan { .. }
-            | Event::TransactionEnding { .. }
-            | Event::TransactionEnded { .. }
-            | Event::OffsetsInTransaction { .. }
+            Event::TransactionBegan { session, transaction, reader } => {
+                let now_ns = self.now_ns;
+                let began = self.transactions.began(*session, *transaction, *reader, now_ns);
+                self.repeated_events += u64::from(!began);
+            }
+            Event::TransactionEnding { session, transaction, commit } => {
+                let is_open = self.transactions.ending(*session, *transaction, *commit);
+                self.repeated_events += u64::from(!is_open);
+            }
+            Event::TransactionEnded { session, transaction, ending, .. } => {
+                self.transaction_ended(*session, *transaction, *ending);
+            }
+            of_groups @ (Event::OffsetsInTransaction { .. }
             | Event::Copied { .. }
             | Event::Joined { .. }
             | Event::Processed { .. }
             | Event::CommitBegan { .. }
             | Event::CommitEnded { .. }
             | Event::CommittedSeen { .. }
-            | Event::GroupReset { .. } => {}
+            | Event::GroupReset { .. }) => self.group_event(of_groups),
         }
     }
 
@@ -301,14 +327,44 @@ impl Checker {
         record.log = index;
         record.sent_ms = self.now_ms;
         record.set_sent();
+        if self.transactions.has_sessions() {
+            self.transactions.sent(id.session, id.sequence);
+        }
+    }
+
+    /// Its records take its outcome.
+    fn transaction_ended(&mut self, session: Session, number: u64, ending: Ending) {
+        let Some(ended) = self.transactions.ended(session, number, ending, self.now_ms) else {
+            self.repeated_events += 1;
+            return;
+        };
+        let (began_ns, now_ns) = (ended.began_ns, self.now_ns);
+        self.groups.transaction_ended(session, number, ending, began_ns, now_ns);
+        let fate = match ending {
+            Ending::Committed => Fate::Ok,
+            Ending::Aborted => Fate::Fail,
+            Ending::Info => Fate::Info,
+        };
+        for sequence in ended.first_sequence..ended.end_sequence {
+            let id = RecordId { session, sequence };
+            let slot = self.records.slot(id);
+            let record = self.records.get(slot);
+            if record.is_sent() && record.fate() == Fate::Open {
+                self.settle(id, slot, fate);
+            }
+        }
     }
 
     fn sent(&mut self, id: RecordId, outcome: Outcome) {
-        let now_ms = self.now_ms;
         let slot = self.records.slot(id);
         let record = self.records.get_mut(slot);
         if !record.is_sent() {
             self.sent_without_send += 1;
+            return;
+        }
+        if !self.transactions.is_empty() && self.transactions.of(id.session, id.sequence).is_some()
+        {
+            self.delivered(slot, outcome);
             return;
         }
         let fate = match outcome {
@@ -326,6 +382,13 @@ impl Checker {
             }
             self.count(id, before, -1);
         }
+        self.settle(id, slot, fate);
+        self.delivered(slot, outcome);
+    }
+
+    /// What became of a record is known.
+    fn settle(&mut self, id: RecordId, slot: Slot, fate: Fate) {
+        let now_ms = self.now_ms;
         let record = self.records.get_mut(slot);
         record.set_fate(fate);
         record.done_ms = now_ms;
@@ -333,15 +396,21 @@ impl Checker {
         self.count(id, fate, 1);
         let state = &mut self.logs[log as usize];
         state.unacknowledged += u64::from(fate == Fate::Unacknowledged);
-        if let Outcome::Ok { offset } = outcome {
+        if fate == Fate::Ok {
             state.ok += 1;
             state.first_ok_ms.get_or_insert(now_ms);
             state.last_ok_ms = Some(now_ms);
-            match offset {
-                Some(offset) if offset >= 0 => self.records.acknowledged_at(slot, offset),
-                Some(_) => self.negative_offsets += 1,
-                None => {}
+        }
+    }
+
+    /// Where it was written, if its client was told.
+    fn delivered(&mut self, slot: Slot, outcome: Outcome) {
+        match outcome {
+            Outcome::Ok { offset: Some(offset) } if offset >= 0 => {
+                self.records.acknowledged_at(slot, offset);
             }
+            Outcome::Ok { offset: Some(_) } => self.negative_offsets += 1,
+            _ => {}
         }
     }
 
@@ -420,7 +489,11 @@ impl Checker {
     fn polled(&mut self, reader: Session, number: u32, log: LogRef, polled: &[(i64, Seen)]) {
         let log_index = self.log(log);
         let pass_index = self.passes.index(reader, number);
-        let Checker { passes, logs, records, counts, .. } = self;
+        if let (false, Some((first, _))) = (self.groups.is_empty(), polled.first()) {
+            self.groups.handed(reader, log_index, *first);
+        }
+        let Checker { passes, logs, records, counts, transactions, .. } = self;
+        let committed = !transactions.is_empty() && transactions.is_committed_reader(reader);
         let pass = &mut passes.list[pass_index];
         let finals = pass.finals();
         let state = &mut logs[log_index as usize];
@@ -445,6 +518,10 @@ impl Checker {
                         let first = !records.get(slot).is_read();
                         records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
                         counts.read += u64::from(first);
+                        if committed && let Some(index) = transactions.of(id.session, id.sequence) {
+                            transactions.seen(index, slot.0, offset, reader, now_ms);
+                            records.get_mut(slot).set_read_committed();
+                        }
                         slot.0
                     }
                 }

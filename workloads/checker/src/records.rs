@@ -31,6 +31,8 @@ mod flag {
     /// The side table knows more places.
     pub(super) const ELSEWHERE: u16 = 0x40;
     pub(super) const CORRUPTED: u16 = 0x80;
+    /// Of a transaction's record: a reader of committed records was handed it.
+    pub(super) const READ_COMMITTED: u16 = 0x100;
 }
 
 /// One record.
@@ -79,6 +81,14 @@ impl Record {
 
     pub(crate) fn set_corrupted(&mut self) {
         self.flags |= flag::CORRUPTED;
+    }
+
+    pub(crate) fn is_read_committed(&self) -> bool {
+        self.flags & flag::READ_COMMITTED != 0
+    }
+
+    pub(crate) fn set_read_committed(&mut self) {
+        self.flags |= flag::READ_COMMITTED;
     }
 
     pub(crate) fn is_elsewhere(&self) -> bool {

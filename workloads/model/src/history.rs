@@ -286,6 +286,7 @@ pub enum Event {
         group: String,
         log: LogRef,
         offset: Option<i64>,
+        asked_mono_ns: u64,
     },
     /// Somebody put the group's committed offset elsewhere on purpose.
     GroupReset {

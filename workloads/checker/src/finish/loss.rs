@@ -17,7 +17,7 @@ pub(super) struct Losses {
 }
 
 /// Whether something explains that a record is no longer there.
-enum Removal {
+pub(super) enum Removal {
     Unexplained,
     Explained,
     /// The history cannot tell: why.
@@ -81,14 +81,14 @@ impl Closing<'_> {
         let checker = self.checker;
         let log = checker.logs[record.log as usize].log;
         // A damaged record is told as corrupted, one of a deleted topic is gone with it.
-        if record.is_corrupted() || checker.is_deleted(log) {
+        if record.is_corrupted() || checker.is_deleted(log) || self.is_uncommitted(slot) {
             return;
         }
         let offset = checker.records.acknowledged_offset(slot);
         let offset = offset.or_else(|| record.is_read().then_some(record.offset));
         let group = group_of(record.fate(), checker.acks_of(checker.records.id(slot)));
         let row = Row { log: record.log, group, offset, slot };
-        let acknowledged = record.fate() == Fate::Ok;
+        let acknowledged = record.fate() == Fate::Ok || self.must_have_committed(slot, record);
         match self.finally_seen(record) {
             Some(true) => {}
             None if acknowledged && !record.is_read() => rows.not_looked_for.push(row),
@@ -112,7 +112,7 @@ impl Closing<'_> {
         }
     }
 
-    fn removal(&self, record: &records::Record, offset: Option<i64>) -> Removal {
+    pub(super) fn removal(&self, record: &records::Record, offset: Option<i64>) -> Removal {
         let state = &self.checker.logs[record.log as usize];
         let Some(bounds) = state.settled else { return Removal::Unexplained };
         let settings = || self.checker.settings_since(state.log, record.sent_ms);

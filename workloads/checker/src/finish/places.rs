@@ -147,8 +147,12 @@ impl Closing<'_> {
     }
 
     pub(super) fn resurrected(&self) -> Answer {
-        let failed = |_, record: &records::Record| {
-            record.is_sent() && record.is_read() && record.fate() == Fate::Fail
+        // Records of aborted transactions stand in the log, and only some readers may have them: those are G1a.
+        let failed = |slot, record: &records::Record| {
+            record.is_sent()
+                && record.is_read()
+                && record.fate() == Fate::Fail
+                && self.transaction_of(slot).is_none()
         };
         self.answer(Kind::Resurrected, self.rows_of(failed), |run| {
             let record = self.checker.records.get(run[0].slot);

@@ -89,6 +89,7 @@ impl Closing<'_> {
                 && record.sent_ms <= gap.at_ms
                 // Lost is told as such: it follows that later readers do not get it.
                 && self.finally_seen(record) != Some(false)
+                && !self.is_uncommitted(slot)
                 && !(gap.from_start && self.may_have_been_taken(record, gap.at_ms));
             let row = Row { log: index as u32, group: 0, offset: Some(offset), slot };
             exists.then_some(row)
@@ -159,7 +160,7 @@ impl Closing<'_> {
     }
 
     /// Readers that were handed an offset at or below the one before.
-    pub(super) fn backward(&self) -> Answer {
+    pub(super) fn backward_polls(&self) -> Answer {
         let mut answer = Answer::default();
         for state in &self.checker.logs {
             for step in &state.backward {
