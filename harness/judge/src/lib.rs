@@ -5,11 +5,13 @@
 //! faults.
 
 mod durability;
+mod groups;
 mod parts;
 mod sentence;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod transactions;
 
 use model::cluster::Observation;
 use model::facts::HistoryFacts;
@@ -65,17 +67,20 @@ pub struct Judgement {
 /// was damaged must not make "held" of a run whose losses nobody had promised to prevent.
 pub fn judge(inputs: Inputs<'_>) -> Judgement {
     let promise = sentence::durability(&inputs);
-    let promises = vec![
+    let mut promises = vec![
         durability::promise(&inputs, promise.clone()),
         parts::integrity(&inputs),
         parts::agreement(&inputs),
-        parts::isolation(&inputs),
+        transactions::isolation(&inputs),
         parts::idempotence(&inputs),
         parts::order(&inputs),
         parts::reading(&inputs),
-        parts::liveness(&inputs),
-        parts::real_test(&inputs),
     ];
+    promises.extend(transactions::atomicity(&inputs));
+    promises.extend(groups::processing(&inputs));
+    promises.extend(groups::commits(&inputs));
+    promises.push(parts::liveness(&inputs));
+    promises.push(parts::real_test(&inputs));
     let durability = promises[0].verdict;
     let word = promises
         .iter()

@@ -13,14 +13,14 @@ use model::verdict::{Promise, Word};
 const BASELINE_MIN: f64 = 0.999;
 
 /// Whether a finding breaks a promise, lies outside it (why), or cannot be told (why).
-enum Weight {
+pub(super) enum Weight {
     Broken,
     Outside(String),
     Unknown(String),
 }
 
 /// Weighs every finding of some kinds and makes a part of it.
-fn part(
+pub(super) fn part(
     name: &str,
     promised: &str,
     kinds: &[Kind],
@@ -87,16 +87,6 @@ pub(super) fn integrity(inputs: &Inputs) -> Promise {
         "integrity",
         "what is read is what was sent, whatever was done: nothing damaged, nothing that nobody sent",
         &[Kind::Corrupted, Kind::Phantom],
-        inputs,
-        |_| Weight::Broken,
-    )
-}
-
-pub(super) fn isolation(inputs: &Inputs) -> Promise {
-    part(
-        "isolation",
-        "a write that certainly failed is never read",
-        &[Kind::Resurrected],
         inputs,
         |_| Weight::Broken,
     )

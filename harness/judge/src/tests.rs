@@ -4,7 +4,7 @@ mod run;
 
 use super::*;
 use model::fault::{Destroys, FaultState};
-use model::finding::Kind;
+use model::finding::{CycleStep, Edge, Kind};
 use model::settings::Acks;
 use run::Run;
 
@@ -428,4 +428,75 @@ fn nothing_at_all_is_judged_without_a_panic() {
         interrupted: None,
     });
     assert_eq!(judgement.word, Word::Unknown);
+}
+
+#[test]
+fn aborted_and_unfinished_transactions_are_never_handed_out() {
+    for kind in [Kind::G1a, Kind::G1b, Kind::PrecommittedRead] {
+        part_is(all(2).found(kind, 3, None), "isolation", Word::Broken, kind.as_str());
+    }
+    let mut without = all(2);
+    without.checks.retain(|check| check.name != "torn-transaction" && check.name != "G1a");
+    part_is(without, "isolation", Word::Held, "Found no resurrected.");
+}
+
+#[test]
+fn write_cycles_are_legal_and_information_flows_one_way() {
+    let cycle = |kind: Kind, edges: &[Edge]| {
+        let mut run = all(2).found(kind, 1, None);
+        let step = |edge: &Edge| CycleStep {
+            from: 0,
+            to: 1,
+            edge: *edge,
+            log: None,
+            because: String::new(),
+        };
+        let findings = run.checks.iter_mut().flat_map(|check| check.findings.iter_mut());
+        findings.for_each(|finding| finding.cycle = edges.iter().map(step).collect());
+        run
+    };
+    let legal = "Kafka does not isolate writes from each other";
+    part_is(cycle(Kind::G0, &[Edge::WriteWrite; 2]), "isolation", Word::NotPromised, legal);
+    let mixed = [Edge::WriteWrite, Edge::WriteRead];
+    part_is(cycle(Kind::G1c, &mixed), "isolation", Word::NotPromised, legal);
+    part_is(cycle(Kind::G1c, &[Edge::WriteRead; 2]), "isolation", Word::Broken, "1 G1c");
+    let realtime = [Edge::WriteRead, Edge::Realtime];
+    part_is(cycle(Kind::G1cRealtime, &realtime), "isolation", Word::Broken, "1 G1c-realtime");
+}
+
+#[test]
+fn a_transaction_is_whole_unless_nothing_was_promised_of_its_records() {
+    let torn = || all(2).found(Kind::TornTransaction, 1, Some((10_000, 10_000)));
+    part_is(torn(), "atomicity", Word::Broken, "1 torn-transaction");
+    let destroyed = torn().fault("wipe", &["n1", "n2", "n3"], 20_000, Destroys::Disk);
+    part_is(destroyed, "atomicity", Word::NotPromised, "the promise did not cover it");
+    let fenced = all(2).found(Kind::StaleEpochWrite, 1, None);
+    part_is(fenced, "atomicity", Word::Broken, "1 stale-epoch-write");
+}
+
+#[test]
+fn a_group_promises_what_its_commits_allow() {
+    let found = |kind, commits: &str| all(2).found(kind, 2, None).with_outcome(commits);
+    for (commits, skips, repeats) in [
+        ("before", Word::NotPromised, Word::Broken),
+        ("after", Word::Broken, Word::NotPromised),
+        ("automatic", Word::Broken, Word::NotPromised),
+        ("in_transaction", Word::Broken, Word::Broken),
+        ("some time", Word::Unknown, Word::Unknown),
+    ] {
+        part_is(found(Kind::Skipped, commits), "processing", skips, "2 skipped");
+        part_is(found(Kind::Repeated, commits), "processing", repeats, "2 repeated");
+    }
+}
+
+#[test]
+fn an_acknowledged_offset_stays() {
+    for kind in [Kind::LostCommit, Kind::CommitRegression, Kind::DoubleOwner] {
+        part_is(all(2).found(kind, 1, None), "commits", Word::Broken, kind.as_str());
+    }
+    let lost = all(2).found(Kind::LostCommit, 1, None);
+    let destroyed = lost.fault("power-loss", &["n1"], 20_000, Destroys::Unsynced);
+    part_is(destroyed, "commits", Word::Unknown, "copies were destroyed");
+    // Clients that do not tell generations leave nothing to be held against the cluster.
+    part_is(all(2).unknown(Kind::DoubleOwner), "commits", Word::Held, "Found no lost-commit");
 }

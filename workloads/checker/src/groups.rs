@@ -86,6 +86,13 @@ pub(crate) struct Group {
     pub(crate) doubles: Vec<Double>,
 }
 
+/// An offset that takes the outcome of a transaction.
+struct Waiting {
+    reader: Session,
+    log: u32,
+    offset: i64,
+}
+
 #[derive(Default)]
 pub(crate) struct Groups {
     pub(crate) list: Vec<Group>,
@@ -95,7 +102,7 @@ pub(crate) struct Groups {
     pub(crate) was_asked: bool,
     pub(crate) tells_generations: bool,
     /// Offsets that wait for the outcome of a session's transaction.
-    in_transaction: FxHashMap<(u32, u64), Vec<(Session, u32, i64)>>,
+    in_transaction: FxHashMap<(u32, u64), Vec<Waiting>>,
 }
 
 impl Groups {
@@ -219,7 +226,8 @@ impl Groups {
         offsets: &[(u32, i64)],
     ) {
         let waiting = self.in_transaction.entry((session.0, transaction)).or_default();
-        waiting.extend(offsets.iter().map(|(log, offset)| (reader, *log, *offset)));
+        let wait = |(log, offset): &(u32, i64)| Waiting { reader, log: *log, offset: *offset };
+        waiting.extend(offsets.iter().map(wait));
     }
 
     pub(crate) fn transaction_ended(
@@ -231,7 +239,7 @@ impl Groups {
         now_ns: u64,
     ) {
         let Some(waiting) = self.in_transaction.remove(&(session.0, transaction)) else { return };
-        for (reader, log, offset) in waiting {
+        for Waiting { reader, log, offset } in waiting {
             // A commit by itself never has this number.
             let number = u64::MAX - transaction;
             self.commit_began(reader, number, &[(log, offset)], began_ns);

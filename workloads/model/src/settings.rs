@@ -64,6 +64,20 @@ pub enum Commits {
     InTransaction,
 }
 
+impl Commits {
+    pub const ALL: [Commits; 4] =
+        [Commits::Before, Commits::After, Commits::Automatic, Commits::InTransaction];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Commits::Before => "before",
+            Commits::After => "after",
+            Commits::Automatic => "automatic",
+            Commits::InTransaction => "in_transaction",
+        }
+    }
+}
+
 /// The group of a consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {

@@ -31,7 +31,8 @@ impl Word {
 /// One part of the promise, judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
-    /// `durability`, `integrity`, `idempotence`, `order`, `agreement`, `isolation`, `reading`, `liveness`, `real-test`.
+    /// `durability`, `integrity`, `idempotence`, `order`, `agreement`, `isolation`, `reading`, `liveness`, `real-test`; with
+    /// transactions `atomicity`, with groups `processing` and `commits`.
     pub name: String,
     pub verdict: Word,
     /// What was promised under these settings and faults, as a sentence.

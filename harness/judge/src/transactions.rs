@@ -1,0 +1,56 @@
+//! What transactions promise: that nobody reads what is not committed, and all of it or nothing stands in the logs.
+//!
+//! By Kafka's own words (KIP-98): `read_committed` readers get committed records alone. Write cycles are legal there: two
+//! transactions may write to two logs in either order (no write isolation), so that a cycle needs write-read edges alone to
+//! accuse a broker.
+
+use super::Inputs;
+use super::durability::withdrawn;
+use super::parts::{Weight, part};
+use model::finding::{Edge, Finding, Kind};
+use model::verdict::Promise;
+
+const CYCLES: [Kind; 6] =
+    [Kind::G0, Kind::G0Process, Kind::G0Realtime, Kind::G1c, Kind::G1cProcess, Kind::G1cRealtime];
+
+pub(super) fn isolation(inputs: &Inputs) -> Promise {
+    if !has_transactions(inputs) {
+        let promised = "a write that certainly failed is never read";
+        return part("isolation", promised, &[Kind::Resurrected], inputs, |_| Weight::Broken);
+    }
+    let promised = "a write that certainly failed is never read, and a reader of committed records is handed nothing of a \
+                    transaction that was aborted or whose commit nobody had asked for";
+    let mut kinds = vec![Kind::Resurrected, Kind::G1a, Kind::G1b, Kind::PrecommittedRead];
+    kinds.extend(CYCLES.into_iter().filter(|kind| inputs.check(*kind).is_some()));
+    part("isolation", promised, &kinds, inputs, |finding| {
+        if CYCLES.contains(&finding.kind) && has_write_edges(finding) {
+            return Weight::Outside("Kafka does not isolate writes from each other".into());
+        }
+        Weight::Broken
+    })
+}
+
+fn has_write_edges(finding: &Finding) -> bool {
+    finding.cycle.iter().any(|step| step.edge == Edge::WriteWrite)
+}
+
+/// `None`: there were no transactions.
+pub(super) fn atomicity(inputs: &Inputs) -> Option<Promise> {
+    let kinds = [Kind::TornTransaction, Kind::StaleEpochWrite];
+    let promised = "a transaction stands in the logs as a whole or not at all, and whoever was fenced writes nothing more";
+    has_transactions(inputs).then(|| {
+        part("atomicity", promised, &kinds, inputs, |finding| {
+            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
+            let torn = finding.kind == Kind::TornTransaction;
+            // What tore it is a loss, and follows its promise.
+            match log.filter(|_| torn).and_then(|log| withdrawn(log, inputs)) {
+                Some(why) => Weight::Outside(why),
+                None => Weight::Broken,
+            }
+        })
+    })
+}
+
+fn has_transactions(inputs: &Inputs) -> bool {
+    inputs.check(Kind::TornTransaction).is_some()
+}
