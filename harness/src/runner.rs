@@ -7,6 +7,7 @@ mod collect;
 mod faults;
 mod final_reads;
 mod load;
+mod members;
 pub mod up;
 
 use crate::analysis::{self, Recorded};
@@ -244,6 +245,8 @@ impl<'a> Live<'a> {
         let ended = load.finish_producers().and(load.finish_readers());
         recorder.note(Event::Phase { phase: Phase::Done });
         let history = recorder.finish();
+        // The follower ends when nobody can write any more.
+        drop(load);
         drop(shared);
         drop(recorder);
         let (checker, measure) = follower.join();

@@ -10,13 +10,15 @@ use crate::plan::*;
 use crate::problem::{PlanError, Problem};
 use crate::raw::*;
 use crate::units::{Bytes, Millis, Rate};
-use model::settings::Acks;
+use model::settings::{Acks, Commits};
 use std::collections::BTreeMap;
 
 /// What the client library retries, when nobody says otherwise.
 const RETRIES_DEFAULT: u32 = 2_147_483_647;
 /// Requests in flight up to which an idempotent producer keeps its order.
 const IDEMPOTENT_IN_FLIGHT_MAX: u32 = 5;
+/// Members of a group come and go this often.
+const CHURN_DEFAULT: Millis = Millis(5_000);
 /// A record's value holds at least its stamp.
 const RECORD_BYTES_MIN: u64 = 64;
 /// What the client library sends at most, unless its properties say otherwise.
@@ -249,6 +251,22 @@ impl Checker<'_> {
         if consumers > 1000 {
             self.wrong("workload.consumers", format!("{consumers} consumers"), "from 0 to 1000");
         }
+        let name = raw.name.unwrap_or(WorkloadName::Queue);
+        let is_group = name == WorkloadName::Groups;
+        if !is_group && (raw.commits.is_some() || raw.churn.is_some()) {
+            let key = if raw.commits.is_some() { "commits" } else { "churn" };
+            let message = "only the members of a group commit, or come and go";
+            self.wrong(
+                &format!("workload.{key}"),
+                message,
+                "set name = \"groups\", or leave it out",
+            );
+        }
+        if is_group && consumers == 0 {
+            self.wrong("workload.consumers", "a group without members", "1 or more");
+        }
+        let commits = is_group.then(|| raw.commits.map_or(Commits::After, |commits| commits.0));
+        let churn = is_group.then(|| raw.churn.unwrap_or(CHURN_DEFAULT));
         let properties = as_text(raw.properties);
         const FIELDS: [(&str, &str); 8] = [
             ("acks", "acks"),
@@ -271,7 +289,7 @@ impl Checker<'_> {
             self.wrong("workload.record_bytes", message, help);
         }
         Workload {
-            name: raw.name.unwrap_or(WorkloadName::Queue),
+            name,
             producers,
             consumers,
             rate: raw.rate.unwrap_or(Rate { per_second: Some(1000) }),
@@ -280,6 +298,8 @@ impl Checker<'_> {
             idempotence,
             retries,
             in_flight,
+            commits,
+            churn,
             properties,
         }
     }

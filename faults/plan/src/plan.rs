@@ -8,7 +8,7 @@ use crate::recipe::Step;
 use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::fault::Role;
-use model::settings::Acks;
+use model::settings::{Acks, Commits};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -152,6 +152,12 @@ pub struct Workload {
     pub retries: u32,
     /// `max.in.flight.requests.per.connection`
     pub in_flight: u32,
+    /// Of groups: when a member commits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commits: Option<Commits>,
+    /// Of groups: how often a member leaves and another one comes; 0: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<Millis>,
     /// Further properties of the producers, by the client library's names.
     pub properties: BTreeMap<String, String>,
 }
@@ -165,12 +171,15 @@ fn acks_as_text<S: Serializer>(acks: &Acks, to: S) -> Result<S::Ok, S::Error> {
 pub enum WorkloadName {
     /// Producers write, consumers read along, everything is read back at the end.
     Queue,
+    /// Producers write, the members of a consumer group process and commit, everything is read back at the end.
+    Groups,
 }
 
 impl WorkloadName {
     pub fn as_str(self) -> &'static str {
         match self {
             WorkloadName::Queue => "queue",
+            WorkloadName::Groups => "groups",
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, Worklo
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
 use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
-use model::settings::Acks;
+use model::settings::{Acks, Commits};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,6 +71,8 @@ pub struct RawWorkload {
     pub idempotence: Option<bool>,
     pub retries: Option<u32>,
     pub in_flight: Option<u32>,
+    pub commits: Option<RawCommits>,
+    pub churn: Option<Millis>,
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
 }
@@ -183,6 +185,9 @@ pub struct RawStep {
 /// A value of Kafka's or the client library's configuration: text, number or boolean, kept as text.
 pub struct Property(pub String);
 
+/// When the members of a group commit.
+pub struct RawCommits(pub Commits);
+
 /// `acks`, written as `"all"`, `"1"`, `1`, `"0"` or `0`.
 #[derive(Clone, Copy)]
 pub struct RawAcks(pub Acks);
@@ -274,6 +279,10 @@ macro_rules! one_of {
 }
 
 one_of!(TargetKind, "a target: \"bundled\"", "bundled" => TargetKind::Bundled);
-one_of!(WorkloadName, "a workload: \"queue\"", "queue" => WorkloadName::Queue);
+one_of!(WorkloadName, "a workload: \"queue\" or \"groups\"",
+    "queue" => WorkloadName::Queue, "groups" => WorkloadName::Groups);
+one_of!(RawCommits, "\"before\", \"after\" or \"automatic\"",
+    "before" => RawCommits(Commits::Before), "after" => RawCommits(Commits::After),
+    "automatic" => RawCommits(Commits::Automatic));
 one_of!(Profile, "a timeout profile: \"fast\" or \"kafka-defaults\"",
     "fast" => Profile::Fast, "kafka-defaults" => Profile::KafkaDefaults);

@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 7] = [
+pub const PLANS: [ShippedPlan; 8] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -30,6 +30,7 @@ pub const PLANS: [ShippedPlan; 7] = [
         text: include_str!("../plans/acks-and-min-insync.toml"),
         defect: None,
     },
+    ShippedPlan { name: "groups", text: include_str!("../plans/groups.toml"), defect: None },
     ShippedPlan { name: "smoke", text: include_str!("../plans/smoke.toml"), defect: None },
     ShippedPlan {
         name: "defect-ack-before-isr",

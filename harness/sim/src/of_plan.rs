@@ -67,7 +67,7 @@ pub fn scenario(plan: &Plan, seed: u64) -> Scenario {
     };
     let consumer = Consumer {
         topic: 0,
-        group: None,
+        group: (workload.name == plan::WorkloadName::Groups).then(|| "g0".to_owned()),
         fetch_wait_ms: 100,
         fetch_bytes_max: 1 << 20,
         request_timeout_ms: 2_000,

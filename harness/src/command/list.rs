@@ -35,10 +35,16 @@ pub fn list(args: &ListArgs) -> Result<ExitCode> {
             "bundled".into(),
             "this program's own broker, as processes on this machine".into(),
         )],
-        ListWhat::Workloads => vec![(
-            "queue".into(),
-            "plain sends at a set rate, readers reading along from assigned partitions".into(),
-        )],
+        ListWhat::Workloads => vec![
+            (
+                "queue".into(),
+                "plain sends at a set rate, readers reading along from assigned partitions".into(),
+            ),
+            (
+                "groups".into(),
+                "plain sends at a set rate, processed by a consumer group whose members come and go".into(),
+            ),
+        ],
         ListWhat::Runs => runs(&Store::at(&args.store.out)),
     };
     if args.json {

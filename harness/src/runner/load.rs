@@ -1,5 +1,6 @@
-//! The load of the `queue` workload: producers at a set rate, readers reading along.
+//! The load of a run: producers at a set rate, and readers reading along or the members of a group.
 
+use super::members::Members;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
 use clients::History;
@@ -11,7 +12,7 @@ use generator::random::Random;
 use generator::stamp::Filler;
 use model::history::TopicRef;
 use model::settings::{ConsumerSettings, TopicSettings};
-use plan::Plan;
+use plan::{Plan, WorkloadName};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,9 +32,10 @@ pub struct Shared {
 pub struct Load {
     producers: Vec<RunningProducer>,
     readers: Vec<RunningReader>,
+    members: Option<Members>,
 }
 
-fn client_profile(plan: &Plan) -> Profile {
+pub(super) fn client_profile(plan: &Plan) -> Profile {
     match plan.target.profile {
         plan::Profile::Fast => Profile::Fast,
         plan::Profile::KafkaDefaults => Profile::KafkaDefaults,
@@ -46,9 +48,15 @@ pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load
     let filler = Arc::new(Filler::new(shared.seed, record_bytes));
     let history: Arc<dyn History> = shared.recorder.clone();
     let mut readers = Vec::new();
-    for number in 1..=plan.workload.consumers {
-        let task = reader_task(plan, topic, shared, format!("c{number}"));
-        readers.push(reader::start_live(task, history.clone()).context("cannot start a reader")?);
+    let mut members = None;
+    if plan.workload.name == WorkloadName::Groups {
+        members = Some(Members::start(plan, topic, shared)?);
+    } else {
+        for number in 1..=plan.workload.consumers {
+            let task = reader_task(plan, topic, shared, format!("c{number}"));
+            let reader = reader::start_live(task, history.clone());
+            readers.push(reader.context("cannot start a reader")?);
+        }
     }
     let mut producers = Vec::new();
     for number in 1..=plan.workload.producers {
@@ -81,7 +89,7 @@ pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load
         };
         producers.push(producer::start(task, history.clone()).context("cannot start a producer")?);
     }
-    Ok(Load { producers, readers })
+    Ok(Load { producers, readers, members })
 }
 
 /// A reader of the plan's topic, under a session of its own.
@@ -129,6 +137,9 @@ impl Load {
     }
 
     pub fn finish_readers(&mut self) -> Result<()> {
+        if let Some(members) = &mut self.members {
+            members.finish()?;
+        }
         self.readers.iter().for_each(RunningReader::stop);
         for reader in self.readers.drain(..) {
             reader

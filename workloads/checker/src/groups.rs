@@ -146,10 +146,10 @@ impl Groups {
         }
     }
 
-    /// A member put its position elsewhere on purpose.
-    pub(crate) fn sought(&mut self, reader: Session, log: u32) {
+    /// A member put its position elsewhere on purpose; before what the group had committed, it may well commit that.
+    pub(crate) fn sought(&mut self, reader: Session, log: u32, offset: i64) {
         if let Some(state) = self.log_of(reader, log) {
-            state.was_moved = true;
+            state.was_moved |= state.committed.is_some_and(|committed| offset < committed);
         }
     }
 

@@ -9,6 +9,7 @@
     reason = "clients are threads of the real world, with its clock"
 )]
 
+pub mod member;
 pub mod outcome;
 pub mod producer;
 pub mod profile;

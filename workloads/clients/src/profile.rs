@@ -1,6 +1,8 @@
 //! Client properties by profile, by librdkafka's names. Whatever a plan sets wins over these.
 
-use model::settings::{Acks, ConsumerSettings, Isolation, ProducerSettings};
+use model::settings::{
+    Acks, Commits, ConsumerSettings, GroupSettings, Isolation, ProducerSettings,
+};
 use std::collections::BTreeMap;
 
 /// How patient clients are. The timeouts of a profile are printed in every report: what a fault costs depends on them.
@@ -141,4 +143,37 @@ pub fn reader(
     }
     properties.extend(chosen.clone());
     ConsumerSettings { group: None, isolation, properties, library: crate::library() }
+}
+
+/// The properties of a group's member. Where it begins without a committed offset is its own affair: at the start.
+pub fn member(
+    profile: Profile,
+    client_id: &str,
+    isolation: Isolation,
+    group: GroupSettings,
+    chosen: &Properties,
+) -> ConsumerSettings {
+    let mut settings = reader(profile, client_id, isolation, &Properties::new());
+    let automatic = group.commits == Commits::Automatic;
+    set(
+        &mut settings.properties,
+        &[
+            ("group.id", &group.name),
+            ("auto.offset.reset", "earliest"),
+            ("enable.auto.commit", if automatic { "true" } else { "false" }),
+        ],
+    );
+    if profile == Profile::Fast {
+        set(
+            &mut settings.properties,
+            &[
+                ("session.timeout.ms", "6000"),
+                ("heartbeat.interval.ms", "500"),
+                ("auto.commit.interval.ms", "500"),
+                ("coordinator.query.interval.ms", "1000"),
+            ],
+        );
+    }
+    settings.properties.extend(chosen.clone());
+    ConsumerSettings { group: Some(group), ..settings }
 }

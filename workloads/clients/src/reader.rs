@@ -43,12 +43,20 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, "{message}");
+        quiet_log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "{reason}");
+        quiet_error(&error, reason);
     }
+}
+
+pub(crate) fn quiet_log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(?level, facility, "{message}");
+}
+
+pub(crate) fn quiet_error(error: &KafkaError, reason: &str) {
+    tracing::debug!(%error, "{reason}");
 }
 
 impl ConsumerContext for Quiet {}
@@ -122,6 +130,57 @@ pub fn final_pass(
     Ok(complete)
 }
 
+/// What one loop of polls brought, log by log.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) records: BTreeMap<u32, Vec<(i64, Seen)>>,
+    /// Partitions that are at their end.
+    pub(crate) ends: Vec<u32>,
+    pub(crate) errors: Vec<KafkaError>,
+}
+
+impl Batch {
+    /// Polls until nothing more is waiting.
+    pub(crate) fn poll<C: ConsumerContext>(
+        consumer: &BaseConsumer<C>,
+        task: &ReaderTask,
+        wait: Duration,
+    ) -> Batch {
+        let mut batch = Batch::default();
+        let mut timeout = wait;
+        let mut count = 0;
+        while count < BATCH_RECORDS_MAX {
+            match consumer.poll(timeout) {
+                None => break,
+                Some(Ok(message)) => {
+                    let partition = message.partition() as u32;
+                    let seen = task.seen(&message, partition);
+                    batch.records.entry(partition).or_default().push((message.offset(), seen));
+                    count += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => batch.ends.push(partition as u32),
+                Some(Err(error)) => {
+                    batch.errors.push(error);
+                    break;
+                }
+            }
+            timeout = Duration::ZERO;
+        }
+        batch
+    }
+}
+
+impl ReaderTask {
+    fn seen(&self, message: &impl Message, partition: u32) -> Seen {
+        let create_time = match message.timestamp() {
+            Timestamp::CreateTime(time) if self.create_time => Some(time),
+            _ => None,
+        };
+        let log = LogRef { topic: self.topic_ref, partition };
+        stamp::read(self.run, log, message.key(), message.payload(), create_time)
+    }
+}
+
 /// One pass of one reader over its topic.
 struct Pass {
     task: ReaderTask,
@@ -193,31 +252,11 @@ impl Pass {
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
     fn poll_batch(&mut self, wait: Duration) -> usize {
-        let mut records: BTreeMap<u32, Vec<(i64, Seen)>> = BTreeMap::new();
-        let mut ends = Vec::new();
-        let mut errors = Vec::new();
-        let mut count = 0;
-        let mut timeout = wait;
-        while count < BATCH_RECORDS_MAX {
-            match self.consumer.poll(timeout) {
-                None => break,
-                Some(Ok(message)) => {
-                    let partition = message.partition() as u32;
-                    self.at_end.remove(&partition);
-                    self.positions.insert(partition, message.offset() + 1);
-                    records
-                        .entry(partition)
-                        .or_default()
-                        .push((message.offset(), self.seen(&message, partition)));
-                    count += 1;
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) => ends.push(partition as u32),
-                Some(Err(error)) => {
-                    errors.push(error);
-                    break;
-                }
-            }
-            timeout = Duration::ZERO;
+        let Batch { records, ends, errors } = Batch::poll(&self.consumer, &self.task, wait);
+        let count = records.values().map(Vec::len).sum();
+        for (partition, records) in &records {
+            self.at_end.remove(partition);
+            self.positions.extend(records.last().map(|(offset, _)| (*partition, offset + 1)));
         }
         for (partition, records) in records {
             let (reader, pass, log) = (self.task.session, self.pass, self.log(partition));
@@ -230,20 +269,6 @@ impl Pass {
             self.failed(&error);
         }
         count
-    }
-
-    fn seen(&self, message: &impl Message, partition: u32) -> Seen {
-        let create_time = match message.timestamp() {
-            Timestamp::CreateTime(time) if self.task.create_time => Some(time),
-            _ => None,
-        };
-        stamp::read(
-            self.task.run,
-            self.log(partition),
-            message.key(),
-            message.payload(),
-            create_time,
-        )
     }
 
     fn reached_end(&mut self, partition: u32) {

@@ -63,7 +63,10 @@ impl Invariant for JoinsComplete {
                 self.starts.insert(now.id, start);
                 Ok(())
             }
-            Event::Partition { node, before, now } if now.is_leader() => {
+            // By metadata that begins anew, an epoch may begin a second time, elsewhere.
+            Event::Partition { node, before, now }
+                if now.is_leader() && !glimpse.losses.metadata =>
+            {
                 self.proposed(*node, *before, now, glimpse)
             }
             Event::Metadata { batch } => batch.changes.iter().try_for_each(|change| {
@@ -127,6 +130,9 @@ mod tests {
         let told = proposes(&mut stage(6), &[1, 2, 3]).unwrap_err();
         assert!(told.contains("below 6; its epoch 1 starts at 9"), "{told}");
         assert_eq!(proposes(&mut stage(9), &[1, 2, 3]), Ok(()));
+        let mut forgotten = stage(6);
+        forgotten.invariants.glimpse.losses.metadata = true;
+        assert_eq!(proposes(&mut forgotten, &[1, 2, 3]), Ok(()), "the epoch began a second time");
     }
 
     #[test]

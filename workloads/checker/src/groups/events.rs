@@ -53,9 +53,9 @@ impl Checker {
 
     /// What a reader's own event means for its group.
     pub(crate) fn member_event(&mut self, reader: Session, what: &ReaderEvent) {
-        if let ReaderEvent::Seek { log, .. } = what {
+        if let ReaderEvent::Seek { log, offset } = what {
             let log = self.log(*log);
-            self.groups.sought(reader, log);
+            self.groups.sought(reader, log, *offset);
         }
     }
 

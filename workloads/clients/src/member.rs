@@ -1,0 +1,477 @@
+//! Members of a consumer group: librdkafka consumers that subscribe, process what they are handed, and commit before or
+//! after, or leave that to the library.
+//!
+//! Promises: a record is processed once the history says so, and that is written down before the next commit is asked for;
+//! before its records are handed out, a partition's committed offset is asked of the coordinator and written down. A member
+//! that loses a partition processes nothing more of it. Not here: what must not be skipped or repeated (the checker), and
+//! generations, which librdkafka does not tell.
+
+use crate::reader::{Batch, ReaderTask, quiet_error, quiet_log};
+use crate::{History, outcome};
+use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Time};
+use model::settings::Commits;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long a member waits for its coordinator when it was given partitions.
+const COMMITTED_WAIT: Duration = Duration::from_secs(5);
+/// How long a poll waits for records.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+/// Empty polls of a member that is to die over its work.
+const LAST_POLLS_MAX: u32 = 20;
+
+/// What a member needs to know beside what every reader does.
+#[derive(Clone)]
+pub struct MemberTask {
+    pub reader: ReaderTask,
+    pub group: String,
+    pub commits: Commits,
+}
+
+mod order {
+    pub const GO_ON: u8 = 0;
+    /// Leave with a last commit, where it commits after it worked.
+    pub const LEAVE: u8 = 1;
+    /// Leave without one, as a process that dies between its work and its commit, or its commit and its work.
+    pub const DROP: u8 = 2;
+}
+
+/// A running member.
+pub struct RunningMember {
+    order: Arc<AtomicU8>,
+    polled: Arc<AtomicU64>,
+    thread: JoinHandle<()>,
+}
+
+impl RunningMember {
+    pub fn leave(&self) {
+        self.order.store(order::LEAVE, Ordering::Relaxed);
+    }
+
+    pub fn leave_without_commit(&self) {
+        self.order.store(order::DROP, Ordering::Relaxed);
+    }
+
+    /// Records handed out so far.
+    pub fn polled(&self) -> u64 {
+        self.polled.load(Ordering::Relaxed)
+    }
+
+    pub fn join(self) -> std::thread::Result<()> {
+        self.thread.join()
+    }
+}
+
+/// Starts a member; it joins its group by itself.
+pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMember, KafkaError> {
+    let (order, polled) = (Arc::new(AtomicU8::new(order::GO_ON)), Arc::new(AtomicU64::new(0)));
+    let mut member = Member::open(task, history)?;
+    let thread = {
+        let (order, polled) = (order.clone(), polled.clone());
+        std::thread::Builder::new()
+            .name(member.task.reader.name.clone())
+            .spawn(move || {
+                // A member that is to die does so over its work, if any comes soon.
+                let mut polls_left = LAST_POLLS_MAX;
+                let last = loop {
+                    let now = order.load(Ordering::Relaxed);
+                    if now == order::LEAVE || polls_left == 0 {
+                        break now;
+                    }
+                    let dies = now == order::DROP;
+                    let count = member.work(dies);
+                    polled.fetch_add(count as u64, Ordering::Relaxed);
+                    if dies {
+                        polls_left = if count > 0 { 0 } else { polls_left - 1 };
+                    }
+                };
+                member.close(last == order::LEAVE);
+            })
+            .expect("the operating system refused a thread")
+    };
+    Ok(RunningMember { order, polled, thread })
+}
+
+/// Asks a group's coordinator for its committed offsets, as a client that is no member.
+pub fn ask_committed(
+    task: &MemberTask,
+    wait: Duration,
+    history: &Arc<dyn History>,
+) -> Result<(), KafkaError> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &task.reader.bootstrap_servers);
+    for (name, value) in &task.reader.settings.properties {
+        config.set(name, value);
+    }
+    let context = MemberContext::new(task.clone(), history.clone());
+    let consumer: BaseConsumer<MemberContext> = config.create_with_context(context)?;
+    let mut all = TopicPartitionList::new();
+    for partition in 0..task.reader.partitions {
+        all.add_partition(&task.reader.topic, partition as i32);
+    }
+    consumer.context().ask(&consumer, &all, wait).map(|_| ())
+}
+
+/// What the library calls back into.
+struct MemberContext {
+    task: MemberTask,
+    history: Arc<dyn History>,
+    /// Of each partition that is owned: the next offset to be processed, once any was.
+    owned: Mutex<BTreeMap<u32, Option<i64>>>,
+    /// When the library may have begun the commit whose end it tells next.
+    commit_since: Mutex<Time>,
+    commit_number: AtomicU64,
+    /// How often partitions were given or taken.
+    rebalances: AtomicU64,
+}
+
+impl MemberContext {
+    fn new(task: MemberTask, history: Arc<dyn History>) -> MemberContext {
+        MemberContext {
+            commit_since: Mutex::new(history.now()),
+            task,
+            history,
+            owned: Mutex::default(),
+            commit_number: AtomicU64::new(0),
+            rebalances: AtomicU64::new(0),
+        }
+    }
+
+    fn record(&self, event: Event) {
+        self.history.record(self.history.now(), event);
+    }
+
+    fn record_reader(&self, what: ReaderEvent) {
+        self.record(Event::Reader { reader: self.task.reader.session, pass: 0, what });
+    }
+
+    fn log(&self, partition: u32) -> LogRef {
+        LogRef { topic: self.task.reader.topic_ref, partition }
+    }
+
+    fn partitions(&self, list: &TopicPartitionList) -> Vec<u32> {
+        let of_topic = list.elements_for_topic(&self.task.reader.topic);
+        of_topic.iter().filter_map(|one| u32::try_from(one.partition()).ok()).collect()
+    }
+
+    /// The coordinator's word on these partitions, written down. `None` of a partition: nothing was committed.
+    fn ask(
+        &self,
+        consumer: &BaseConsumer<MemberContext>,
+        partitions: &TopicPartitionList,
+        wait: Duration,
+    ) -> KafkaResult<BTreeMap<u32, Option<i64>>> {
+        let asked_mono_ns = self.history.now().mono_ns;
+        let answered = consumer.committed_offsets(partitions.clone(), wait)?;
+        let mut offsets = BTreeMap::new();
+        for element in answered.elements_for_topic(&self.task.reader.topic) {
+            element.error()?;
+            let Ok(partition) = u32::try_from(element.partition()) else { continue };
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            let (group, log) = (self.task.group.clone(), self.log(partition));
+            self.record(Event::CommittedSeen { group, log, offset, asked_mono_ns });
+            offsets.insert(partition, offset);
+        }
+        Ok(offsets)
+    }
+
+    /// Where each partition that was given begins. Without an answer nothing is known of it, and the library looks itself.
+    fn given(&self, consumer: &BaseConsumer<MemberContext>, list: &mut TopicPartitionList) {
+        let partitions = self.partitions(list);
+        let answer = self.ask(consumer, list, COMMITTED_WAIT);
+        let mut owned = self.owned.lock().expect("no holder of this lock panics");
+        owned.extend(partitions.iter().map(|partition| (*partition, None)));
+        match answer {
+            Ok(offsets) => {
+                let mut logs = Vec::new();
+                for (partition, offset) in &offsets {
+                    let begin = offset.map_or(Offset::Beginning, Offset::Offset);
+                    let topic = &self.task.reader.topic;
+                    // The list holds each of these: it was answered for this list.
+                    let _ = list.set_partition_offset(topic, *partition as i32, begin);
+                    logs.push((self.log(*partition), *offset));
+                }
+                // A reader's assignment is all that it reads from then on; those it keeps go on where they stand.
+                for partition in owned.keys().filter(|kept| !offsets.contains_key(kept)) {
+                    let at = owned.get(partition).copied().flatten();
+                    logs.extend(at.map(|at| (self.log(*partition), Some(at))));
+                }
+                self.record_reader(ReaderEvent::Assigned { logs });
+            }
+            Err(error) => {
+                self.record_reader(ReaderEvent::Error {
+                    code: outcome::name(&error),
+                    fatal: false,
+                });
+                let logs = partitions.iter().map(|partition| self.log(*partition)).collect();
+                self.record_reader(ReaderEvent::Revoked { logs });
+            }
+        }
+    }
+
+    fn taken(&self, consumer: &BaseConsumer<MemberContext>, list: &TopicPartitionList) {
+        let partitions = self.partitions(list);
+        let done = {
+            let mut owned = self.owned.lock().expect("no holder of this lock panics");
+            let of = |partition: &u32| owned.remove(partition).flatten().map(|at| (*partition, at));
+            partitions.iter().filter_map(of).collect::<BTreeMap<u32, i64>>()
+        };
+        // The work is done: who comes next need not do it again.
+        if self.task.commits == Commits::After && !done.is_empty() && !consumer.assignment_lost() {
+            let _ = self.commit(consumer, &done);
+        }
+        let logs = partitions.iter().map(|partition| self.log(*partition)).collect();
+        self.record_reader(ReaderEvent::Revoked { logs });
+    }
+
+    /// Commits the next offsets of these partitions and waits for the answer.
+    fn commit(
+        &self,
+        consumer: &BaseConsumer<MemberContext>,
+        next: &BTreeMap<u32, i64>,
+    ) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in next {
+            let offset = Offset::Offset(*offset);
+            list.add_partition_offset(&self.task.reader.topic, *partition as i32, offset)?;
+        }
+        let (reader, commit) =
+            (self.task.reader.session, self.commit_number.fetch_add(1, Ordering::Relaxed));
+        let offsets = next.iter().map(|(partition, at)| (self.log(*partition), *at)).collect();
+        self.record(Event::CommitBegan { reader, commit, offsets });
+        self.history.commit();
+        let answer = consumer.commit(&list, CommitMode::Sync);
+        let (ending, error) = match &answer {
+            Ok(()) => (Ending::Committed, None),
+            Err(error) => (class_of(error), Some(outcome::name(error))),
+        };
+        self.record(Event::CommitEnded { reader, commit, ending, error });
+        answer
+    }
+}
+
+/// Refused before anything was kept, or nobody knows.
+fn class_of(error: &KafkaError) -> Ending {
+    use RDKafkaErrorCode as Code;
+    match error.rdkafka_error_code() {
+        Some(
+            Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::RebalanceInProgress
+            | Code::FencedInstanceId
+            | Code::StaleMemberEpoch
+            | Code::FencedMemberEpoch
+            | Code::NotCoordinator
+            | Code::CoordinatorLoadInProgress
+            | Code::InvalidCommitOffsetSize
+            | Code::OffsetMetadataTooLarge
+            | Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::NoOffset
+            | Code::AssignmentLost,
+        ) => Ending::Aborted,
+        _ => Ending::Info,
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        quiet_log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        quiet_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.rebalances.fetch_add(1, Ordering::Relaxed);
+        let piecemeal = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let result = match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                self.given(consumer, list);
+                if piecemeal { consumer.incremental_assign(list) } else { consumer.assign(list) }
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.taken(consumer, list);
+                if piecemeal { consumer.incremental_unassign(list) } else { consumer.unassign() }
+            }
+            other => {
+                let code = format!("{other:?}");
+                self.record_reader(ReaderEvent::Error { code, fatal: false });
+                consumer.unassign()
+            }
+        };
+        if let Err(error) = result {
+            self.record_reader(ReaderEvent::Error { code: outcome::name(&error), fatal: false });
+        }
+    }
+
+    /// Of commits that the library made by itself.
+    fn commit_callback(&self, result: KafkaResult<()>, list: &TopicPartitionList) {
+        if self.task.commits != Commits::Automatic {
+            return;
+        }
+        let now = self.history.now();
+        let mut since = self.commit_since.lock().expect("no holder of this lock panics");
+        let began = std::mem::replace(&mut *since, now);
+        let (reader, commit) =
+            (self.task.reader.session, self.commit_number.fetch_add(1, Ordering::Relaxed));
+        let elements = list.elements_for_topic(&self.task.reader.topic);
+        let offset = |one: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let partition = u32::try_from(one.partition()).ok()?;
+            let Offset::Offset(offset) = one.offset() else { return None };
+            Some((self.log(partition), offset))
+        };
+        let offsets: Vec<_> = elements.iter().filter_map(offset).collect();
+        if offsets.is_empty() {
+            return;
+        }
+        self.history.record(began, Event::CommitBegan { reader, commit, offsets });
+        let (ending, error) = match &result {
+            Ok(()) => (Ending::Committed, None),
+            Err(error) => (class_of(error), Some(outcome::name(error))),
+        };
+        self.history.record(now, Event::CommitEnded { reader, commit, ending, error });
+    }
+}
+
+struct Member {
+    task: MemberTask,
+    consumer: BaseConsumer<MemberContext>,
+}
+
+impl Member {
+    fn open(task: MemberTask, history: Arc<dyn History>) -> Result<Member, KafkaError> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &task.reader.bootstrap_servers);
+        for (name, value) in &task.reader.settings.properties {
+            config.set(name, value);
+        }
+        let (session, name) = (task.reader.session, task.reader.name.clone());
+        let settings = task.reader.settings.clone();
+        history.record(history.now(), Event::ConsumerOpened { session, name, settings });
+        let context = MemberContext::new(task.clone(), history);
+        context.record(Event::PassBegan { reader: session, pass: 0, kind: PassKind::Live });
+        let consumer: BaseConsumer<MemberContext> = config.create_with_context(context)?;
+        consumer.subscribe(&[&task.reader.topic])?;
+        Ok(Member { task, consumer })
+    }
+
+    /// Takes what there is and works on it. Returns how many records came.
+    fn work(&mut self, dies: bool) -> usize {
+        let context = self.consumer.context();
+        let rebalances = context.rebalances.load(Ordering::Relaxed);
+        let batch = Batch::poll(&self.consumer, &self.task.reader, POLL_WAIT);
+        for error in &batch.errors {
+            let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+            context.record_reader(ReaderEvent::Error { code: outcome::name(error), fatal });
+        }
+        let count = batch.records.values().map(Vec::len).sum();
+        let mut next = BTreeMap::new();
+        let mut first = BTreeMap::new();
+        for (partition, records) in batch.records {
+            let (Some(begin), Some(end)) = (records.first(), records.last()) else { continue };
+            first.insert(partition, begin.0);
+            next.insert(partition, end.0 + 1);
+            let (reader, log) = (self.task.reader.session, context.log(partition));
+            context.record(Event::Polled { reader, pass: 0, log, records });
+        }
+        if context.rebalances.load(Ordering::Relaxed) != rebalances {
+            // Some of it was handed out before its partition was taken: that is another's work now.
+            self.back_to(&first);
+        } else if !next.is_empty() {
+            self.process(&first, &next, dies);
+        }
+        count
+    }
+
+    /// Commits and works, or works and commits; `dies`: no more than the first of the two.
+    fn process(&self, first: &BTreeMap<u32, i64>, next: &BTreeMap<u32, i64>, dies: bool) {
+        let context = self.consumer.context();
+        match self.task.commits {
+            Commits::Before => match context.commit(&self.consumer, next) {
+                Ok(()) if dies => {}
+                Ok(()) => self.done(first, next),
+                // Not to be worked on: whoever owns it then is handed it again.
+                Err(_) => self.back_to(first),
+            },
+            Commits::After | Commits::InTransaction => {
+                self.done(first, next);
+                if !dies {
+                    let _ = context.commit(&self.consumer, next);
+                }
+            }
+            Commits::Automatic => {
+                self.done(first, next);
+                for (partition, at) in next.iter().filter(|_| !dies) {
+                    let (topic, partition) = (&self.task.reader.topic, *partition as i32);
+                    // Stored only now, so that the library never commits what is not done. Refused where it is not owned.
+                    let _ = self.consumer.store_offset(topic, partition, *at - 1);
+                }
+            }
+        }
+    }
+
+    fn done(&self, first: &BTreeMap<u32, i64>, next: &BTreeMap<u32, i64>) {
+        let context = self.consumer.context();
+        let mut owned = context.owned.lock().expect("no holder of this lock panics");
+        for ((partition, from), to) in first.iter().zip(next.values()) {
+            if let Some(at) = owned.get_mut(partition) {
+                *at = Some(*to);
+            }
+            let (reader, log) = (self.task.reader.session, context.log(*partition));
+            context.record(Event::Processed { reader, log, from: *from, to: *to });
+        }
+        drop(owned);
+        context.history.commit();
+    }
+
+    fn back_to(&self, first: &BTreeMap<u32, i64>) {
+        let context = self.consumer.context();
+        let owned = context.owned.lock().expect("no holder of this lock panics").clone();
+        for (partition, offset) in
+            first.iter().filter(|(partition, _)| owned.contains_key(partition))
+        {
+            // Given anew, it stands where its group had committed, and is handed out from there.
+            let offset = &owned[partition].map_or(*offset, |done| done.max(*offset));
+            let (topic, to) = (&self.task.reader.topic, Offset::Offset(*offset));
+            if self.consumer.seek(topic, *partition as i32, to, POLL_WAIT).is_ok() {
+                let (log, offset) = (context.log(*partition), *offset);
+                context.record_reader(ReaderEvent::Seek { log, offset });
+            }
+        }
+    }
+
+    fn close(self, commits: bool) {
+        let session = self.task.reader.session;
+        let Member { consumer, .. } = self;
+        if !commits {
+            consumer.context().owned.lock().expect("no holder of this lock panics").clear();
+        }
+        let (history, context) = (consumer.context().history.clone(), consumer.context().clone());
+        // It leaves its group here, and may be told that its partitions are revoked.
+        drop(consumer);
+        context.record(Event::PassEnded { reader: session, pass: 0, complete: false });
+        history.record(history.now(), Event::SessionClosed { session });
+        history.commit();
+    }
+}
