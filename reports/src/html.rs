@@ -34,7 +34,12 @@ pub fn render(facts: &Facts) -> String {
         confirmed: verdict.injections,
         findings: findings
             .into_iter()
-            .map(|finding| Told { finding, around: around(facts, finding) })
+            .enumerate()
+            .map(|(number, finding)| Told {
+                finding,
+                around: around(facts, finding),
+                cycle: crate::cycle::drawing(finding, number),
+            })
             .collect(),
         findings_hidden,
         unknown_checks: verdict
@@ -87,6 +92,8 @@ struct Told<'a> {
     finding: &'a Finding,
     /// Faults and leader changes near it, in words.
     around: String,
+    /// A drawing, where it is a cycle.
+    cycle: String,
 }
 
 struct ToldRecovery<'a> {

@@ -14,4 +14,5 @@ pub mod text;
 pub mod words;
 
 mod chart;
+mod cycle;
 mod timeline;
