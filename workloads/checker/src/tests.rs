@@ -4,3 +4,4 @@ mod found;
 mod history;
 mod loss;
 mod reference;
+mod spill;
