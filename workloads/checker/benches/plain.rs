@@ -1,9 +1,13 @@
 //! How many operations a second the checker takes, decoding included, in how much memory, and how that grows.
 //!
-//!     cargo bench -p highwater-checker --bench plain                   10^5, 10^6, 10^7 records
-//!     cargo bench -p highwater-checker --bench plain -- 100000000      another number, or several
-//!     cargo bench -p highwater-checker --bench plain -- FILE           a stored history
-//!     cargo bench -p highwater-checker --bench plain -- memory=64 NUMBER   with so many MiB, the rest in a file
+//! ```text
+//! cargo bench -p highwater-checker --bench plain                          10^5, 10^6, 10^7 records, and odd ones
+//! cargo bench -p highwater-checker --bench plain -- 100000000             another number
+//! cargo bench -p highwater-checker --bench plain -- memory=64 100000000   in so many MiB, the rest in a file
+//! cargo bench -p highwater-checker --bench plain -- FILE                  a stored history
+//! ```
+//!
+//! `first-offset=N` lets every log begin there, `log-by-log` lets the final reads take one log after the other.
 //!
 //! An operation is a send with its acknowledgement, or one record that a poll handed out. A record that was sent,
 //! acknowledged and read once counts as two, and with both final reads as four. Time is that of decoding, checking
@@ -21,11 +25,13 @@ mod generate;
 #[path = "../../../harness/src/spill.rs"]
 mod spill;
 
-use checker::{Checker, Options};
+use checker::{Checker, Options, Spill, SpillError};
 use generate::{Generator, Shape};
 use model::finding::CheckVerdict;
 use model::history::Event;
 use model::history::codec::Decoder;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -39,6 +45,8 @@ struct Tally {
     checking: Spent,
     finishing: Spent,
     generating: Spent,
+    /// Where the spill ends.
+    spilled_bytes: Arc<AtomicU64>,
 }
 
 /// Time that passed, and time that a core worked.
@@ -64,13 +72,31 @@ fn worked() -> u64 {
     line.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
 
-fn new_checker(memory_mib_max: Option<u64>) -> Checker {
+/// The harness's file, and how far it was written.
+struct Measured {
+    file: spill::FileSpill,
+    end: Arc<AtomicU64>,
+}
+
+impl Spill for Measured {
+    fn write(&mut self, position: u64, bytes: &[u8]) -> Result<(), SpillError> {
+        self.end.fetch_max(position + bytes.len() as u64, Ordering::Relaxed);
+        self.file.write(position, bytes)
+    }
+
+    fn read(&mut self, position: u64, into: &mut [u8]) -> Result<(), SpillError> {
+        self.file.read(position, into)
+    }
+}
+
+fn new_checker(memory_mib_max: Option<u64>, tally: &Tally) -> Checker {
     let mut options = Options::default();
     options.memory_bytes_max = memory_mib_max.map_or(options.memory_bytes_max, |mib| mib << 20);
     // Where cargo puts what it builds: a real disk, unlike many a temporary directory.
-    let directory = std::env::current_exe().expect("this program has a path");
-    let directory = directory.parent().expect("it is in a directory");
-    Checker::with_spill(options, Box::new(spill::FileSpill::new(directory)))
+    let program = std::env::current_exe().expect("this program has a path");
+    let file = spill::FileSpill::new(program.parent().expect("it is in a directory"));
+    let end = tally.spilled_bytes.clone();
+    Checker::with_spill(options, Box::new(Measured { file, end }))
 }
 
 fn take(decoder: &mut Decoder, checker: &mut Checker, piece: &[u8], tally: &mut Tally) {
@@ -96,7 +122,7 @@ fn count(event: &Event, tally: &mut Tally) {
 
 fn generated(shape: Shape, memory_mib_max: Option<u64>) -> Tally {
     let mut tally = Tally::default();
-    let (mut decoder, mut checker) = (Decoder::new(), new_checker(memory_mib_max));
+    let (mut decoder, mut checker) = (Decoder::new(), new_checker(memory_mib_max, &tally));
     let mut generator = Generator::new(shape);
     let mut piece = Vec::new();
     loop {
@@ -116,10 +142,10 @@ fn generated(shape: Shape, memory_mib_max: Option<u64>) -> Tally {
     tally
 }
 
-fn stored(path: &str) -> Tally {
+fn stored(path: &str, memory_mib_max: Option<u64>) -> Tally {
     let bytes = std::fs::read(path).expect("the history can be read");
     let mut tally = Tally::default();
-    let (mut decoder, mut checker) = (Decoder::new(), new_checker(None));
+    let (mut decoder, mut checker) = (Decoder::new(), new_checker(memory_mib_max, &tally));
     for piece in bytes.chunks(PIECE_BYTES) {
         take(&mut decoder, &mut checker, piece, &mut tally);
     }
@@ -134,16 +160,12 @@ fn peak_memory_mib() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
 }
 
-fn row(name: &str, measure: impl FnOnce() -> Tally) {
-    // 5 sets the peak back to what is used now.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let tally = measure();
+fn row(name: &str, tally: &Tally) {
     let passed = tally.checking.passed + tally.finishing.passed;
     let worked = tally.checking.worked + tally.finishing.worked;
     let operations = (tally.sends + tally.polled) as f64;
     println!(
-        "{name:<24} {:>10} {:>8.2} {:>8.2} {:>8.2} {:>10.0} {:>10.0} {:>6.1} {:>6.1} {:>8}",
-        tally.sends,
+        "{name:<40} {:>8.2} {:>8.2} {:>8.2} {:>10.0} {:>10.0} {:>6.1} {:>6.1} {:>8} {:>8}",
         tally.generating.passed.as_secs_f64(),
         tally.checking.passed.as_secs_f64(),
         tally.finishing.passed.as_secs_f64(),
@@ -152,44 +174,58 @@ fn row(name: &str, measure: impl FnOnce() -> Tally) {
         operations / tally.sends.max(1) as f64,
         tally.bytes as f64 / tally.sends.max(1) as f64,
         peak_memory_mib(),
+        tally.spilled_bytes.load(Ordering::Relaxed) >> 20,
     );
 }
+
+/// Each row is a process of its own: what one freed would count as memory of the next.
+const ROWS: [&[&str]; 6] = [
+    &["100000"],
+    &["1000000"],
+    &["10000000"],
+    &["first-offset=1000000000000", "10000000"],
+    &["log-by-log", "10000000"],
+    &["memory=32", "10000000"],
+];
 
 fn main() {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    println!(
-        "{:<24} {:>10} {:>8} {:>8} {:>8} {:>10} {:>10} {:>6} {:>6} {:>8}",
-        "history",
-        "records",
-        "made s",
-        "check s",
-        "finish s",
-        "op/s",
-        "op/core-s",
-        "op/rec",
-        "B/rec",
-        "MiB peak"
-    );
-    let shape = |records| Shape { records, first_offset: 0, log_by_log: false };
+    if arguments.is_empty() {
+        println!(
+            "{:<40} {:>8} {:>8} {:>8} {:>10} {:>10} {:>6} {:>6} {:>8} {:>8}",
+            "history",
+            "made s",
+            "check s",
+            "finish s",
+            "op/s",
+            "op/core-s",
+            "op/rec",
+            "B/rec",
+            "MiB peak",
+            "spilled"
+        );
+        let program = std::env::current_exe().expect("this program has a path");
+        for arguments in ROWS {
+            let status = std::process::Command::new(&program).args(arguments).status();
+            assert!(status.is_ok_and(|status| status.success()), "{arguments:?}");
+        }
+        return;
+    }
+    let mut shape = Shape { records: 0, first_offset: 0, log_by_log: false };
     let mut memory_mib_max = None;
     for argument in &arguments {
         if let Some(mib) = argument.strip_prefix("memory=") {
             memory_mib_max = Some(mib.parse().expect("a number of MiB"));
+        } else if let Some(offset) = argument.strip_prefix("first-offset=") {
+            shape.first_offset = offset.parse().expect("an offset");
+        } else if argument == "log-by-log" {
+            shape.log_by_log = true;
         } else if let Ok(records) = argument.parse::<u64>() {
-            row("plain", || generated(shape(records), memory_mib_max));
+            shape.records = records;
         } else {
-            row("stored", || stored(argument));
+            return row("stored", &stored(argument, memory_mib_max));
         }
     }
-    if arguments.is_empty() {
-        for records in [100_000, 1_000_000, 10_000_000] {
-            row("plain", || generated(shape(records), None));
-        }
-        let far = Shape { first_offset: 1_000_000_000_000, ..shape(10_000_000) };
-        row("first offset 10^12", || generated(far, None));
-        let by_log = Shape { log_by_log: true, ..shape(10_000_000) };
-        row("final reads log by log", || generated(by_log, None));
-        row("memory=16", || generated(shape(10_000_000), Some(16)));
-    }
+    row(&arguments.join(" "), &generated(shape, memory_mib_max));
 }

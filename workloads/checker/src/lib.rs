@@ -482,12 +482,12 @@ impl Checker {
             let occupant = match what {
                 Seen::Record(id) => {
                     let slot = records.slot(*id);
-                    let sent_to = records.get(slot).log;
-                    if records.get(slot).is_sent() && sent_to != log_index {
+                    let record = records.get_mut(slot);
+                    let first = !record.is_read();
+                    if record.is_sent() && record.log != log_index {
                         state.phantoms.entry(offset).or_insert(sighting(*id, None));
                         FOREIGN
                     } else {
-                        let first = !records.get(slot).is_read();
                         records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
                         counts.read += u64::from(first);
                         slot.0

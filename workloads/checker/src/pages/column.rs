@@ -6,6 +6,9 @@
 //! exception = index u16, varint distance
 //! ```
 
+/// Distances up to this are packed as they come: to look for a smaller width takes longer than it saves.
+const NARROW: u64 = 255;
+
 /// Numbers a column may have.
 pub(super) const COUNT_MAX: usize = 1 << 16;
 
@@ -41,21 +44,26 @@ fn mask(width: u32) -> u64 {
 }
 
 /// The width for which the whole column takes the fewest bytes, and how many distances exceed it.
-fn width_of(values: &[u64], lowest: u64) -> (u32, usize) {
-    let mut of_width = [0usize; 65];
-    for value in values {
-        of_width[(64 - (value - lowest).leading_zeros()) as usize] += 1;
+fn width_of(values: &[u64], lowest: u64, highest: u64) -> (u32, usize) {
+    let bits_of = |distance: u64| 64 - distance.leading_zeros();
+    if highest - lowest <= NARROW {
+        return (bits_of(highest - lowest), 0);
     }
-    let (mut exceeding, mut exception_bytes) = (0usize, 0usize);
-    let (mut best, mut best_bytes, mut best_exceeding) = (64, usize::MAX, 0);
-    for width in (0..=64u32).rev() {
-        let bytes = values.len() * width as usize / 8 + exception_bytes;
-        if bytes <= best_bytes {
-            (best, best_bytes, best_exceeding) = (width, bytes, exceeding);
-        }
-        let here = of_width[width as usize];
+    let mut of_width = [0u32; 65];
+    for value in values {
+        of_width[bits_of(value.wrapping_sub(lowest)) as usize] += 1;
+    }
+    let mut best = bits_of(highest - lowest);
+    let mut best_bytes = values.len() * best as usize / 8;
+    let (mut exceeding, mut exception_bytes, mut best_exceeding) = (0, 0, 0);
+    for width in (1..=best).rev() {
+        let here = of_width[width as usize] as usize;
         exceeding += here;
         exception_bytes += here * (2 + width.div_ceil(7) as usize);
+        let bytes = values.len() * (width - 1) as usize / 8 + exception_bytes;
+        if bytes <= best_bytes {
+            (best, best_bytes, best_exceeding) = (width - 1, bytes, exceeding);
+        }
     }
     (best, best_exceeding)
 }
@@ -63,15 +71,22 @@ fn width_of(values: &[u64], lowest: u64) -> (u32, usize) {
 /// Appends a column.
 pub(crate) fn put(out: &mut Vec<u8>, values: &[u64]) {
     assert!(values.len() <= COUNT_MAX, "an index of a column fits 16 bits");
-    let lowest = values.iter().copied().min().unwrap_or(0);
-    let highest = values.iter().copied().max().unwrap_or(0);
-    let (width, exceptions) = if lowest == highest { (0, 0) } else { width_of(values, lowest) };
+    let first = values.first().copied().unwrap_or(0);
+    if values.iter().all(|value| *value == first) {
+        put_varint(out, first);
+        out.extend_from_slice(&[0, 0]);
+        return;
+    }
+    let (mut lowest, mut highest) = (first, first);
+    for value in values {
+        lowest = lowest.min(*value);
+        highest = highest.max(*value);
+    }
+    let (width, exceptions) = width_of(values, lowest, highest);
     put_varint(out, lowest);
     out.push(width as u8);
     put_varint(out, exceptions as u64);
-    if width > 0 {
-        put_bits(out, values, lowest, width);
-    }
+    put_bits(out, values, lowest, width);
     if exceptions == 0 {
         return;
     }
@@ -84,11 +99,16 @@ pub(crate) fn put(out: &mut Vec<u8>, values: &[u64]) {
     }
 }
 
+/// What exceeds the width leaves some of its bits there: nobody reads them.
 fn put_bits(out: &mut Vec<u8>, values: &[u64], lowest: u64, width: u32) {
+    if width == 0 {
+        return;
+    }
+    let mask = mask(width);
     let (mut word, mut used) = (0u64, 0u32);
+    out.reserve(values.len() * width as usize / 8 + 8);
     for value in values {
-        let distance = value - lowest;
-        let distance = if distance > mask(width) { 0 } else { distance };
+        let distance = value.wrapping_sub(lowest) & mask;
         word |= distance << used;
         used += width;
         if used >= 64 {

@@ -72,26 +72,32 @@ impl Has {
     }
 }
 
-/// A column under way.
+/// Numbers on their way into a column or out of one.
 struct Column {
     values: [u64; CHUNK],
-    count: usize,
 }
 
 impl Column {
     fn new() -> Column {
-        Column { values: [0; CHUNK], count: 0 }
+        Column { values: [0; CHUNK] }
     }
 
-    fn push(&mut self, value: u64) {
-        self.values[self.count] = value;
-        self.count += 1;
-    }
-
-    /// Appends the column and begins another one.
-    fn put(&mut self, out: &mut Vec<u8>) {
-        column::put(out, &self.values[..self.count]);
-        self.count = 0;
+    /// Appends a column with the number of each record that has one.
+    fn put(
+        &mut self,
+        out: &mut Vec<u8>,
+        records: &[Record; CHUNK],
+        has: impl Fn(u16) -> bool,
+        mut number: impl FnMut(&Record) -> u64,
+    ) {
+        let mut count = 0;
+        for record in records {
+            if has(record.flags) {
+                self.values[count] = number(record);
+                count += 1;
+            }
+        }
+        column::put(out, &self.values[..count]);
     }
 
     /// Takes a column with a number for each record that has one.
@@ -99,17 +105,40 @@ impl Column {
         &mut self,
         packed: &mut &[u8],
         records: &mut [Record; CHUNK],
+        with: With,
         has: impl Fn(u16) -> bool,
         mut set: impl FnMut(&mut Record, u64),
     ) -> Option<()> {
-        let count = records.iter().filter(|record| has(record.flags)).count();
+        let count = match with {
+            With::Same(flags) => {
+                if has(flags) {
+                    CHUNK
+                } else {
+                    0
+                }
+            }
+            With::Different => records.iter().filter(|record| has(record.flags)).count(),
+        };
         column::take(packed, &mut self.values[..count])?;
-        let with = records.iter_mut().filter(|record| has(record.flags));
-        for (record, value) in with.zip(&self.values) {
-            set(record, *value);
+        if count == CHUNK {
+            for (record, value) in records.iter_mut().zip(&self.values) {
+                set(record, *value);
+            }
+        } else if count > 0 {
+            let those = records.iter_mut().filter(|record| has(record.flags));
+            for (record, value) in those.zip(&self.values) {
+                set(record, *value);
+            }
         }
         Some(())
     }
+}
+
+/// Flags of the records of a page.
+#[derive(Clone, Copy)]
+enum With {
+    Same(u16),
+    Different,
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -135,34 +164,27 @@ impl Page for RecordPage {
         let has = Has { everything };
         out.push(if everything { EVERYTHING } else { BY_FLAGS });
         let mut column = Column::new();
-        records.iter().for_each(|record| column.push(record.flags.into()));
-        column.put(out);
-        let those = |has: fn(Has, u16) -> bool| {
-            records.iter().filter(move |record| has(Has { everything }, record.flags))
-        };
-        those(Has::log).for_each(|record| column.push(record.log.into()));
-        column.put(out);
+        column.put(out, records, |_| true, |record| record.flags.into());
+        column.put(out, records, |flags| has.log(flags), |record| record.log.into());
         let mut predicted = Predicted::default();
-        for record in records.iter().filter(|record| has.offset(record.flags)) {
+        let offset = |record: &Record| {
             let step = record.offset.wrapping_sub(predicted.of(record.log));
             predicted.note(record.log, record.offset);
-            column.push(zigzag(step));
-        }
-        column.put(out);
+            zigzag(step)
+        };
+        column.put(out, records, |flags| has.offset(flags), offset);
         let mut before_ms = 0;
-        for record in those(Has::sent) {
-            column.push(record.sent_ms.wrapping_sub(before_ms).into());
+        let sent = |record: &Record| {
+            let step = record.sent_ms.wrapping_sub(before_ms);
             before_ms = record.sent_ms;
-        }
-        column.put(out);
-        those(Has::done).for_each(|r| column.push(r.done_ms.wrapping_sub(r.sent_ms).into()));
-        column.put(out);
-        those(Has::read).for_each(|r| column.push(r.read_ms.wrapping_sub(r.sent_ms).into()));
-        column.put(out);
-        those(Has::read).for_each(|record| column.push(record.finals.into()));
-        column.put(out);
-        those(Has::read).for_each(|record| column.push(record.reader.into()));
-        column.put(out);
+            step.into()
+        };
+        column.put(out, records, |flags| has.sent(flags), sent);
+        let since_sent = |record: &Record, ms: u32| ms.wrapping_sub(record.sent_ms).into();
+        column.put(out, records, |flags| has.done(flags), |r| since_sent(r, r.done_ms));
+        column.put(out, records, |flags| has.read(flags), |r| since_sent(r, r.read_ms));
+        column.put(out, records, |flags| has.read(flags), |record| record.finals.into());
+        column.put(out, records, |flags| has.read(flags), |record| record.reader.into());
     }
 
     fn unpack(&mut self, packed: &[u8]) -> Option<()> {
@@ -170,40 +192,34 @@ impl Page for RecordPage {
         let has = Has { everything: form == EVERYTHING };
         let (rest, records) = (&mut rest, &mut self.0);
         let mut column = Column::new();
-        column.take(rest, records, |_| true, |record, flags| record.flags = flags as u16)?;
-        column.take(
-            rest,
-            records,
-            |flags| has.log(flags),
-            |record, log| record.log = log as u32,
-        )?;
+        let flags = |record: &mut Record, flags| record.flags = flags as u16;
+        column.take(rest, records, With::Same(0), |_| true, flags)?;
+        let first = records[0].flags;
+        let same = records.iter().all(|record| record.flags == first);
+        let with = if same { With::Same(first) } else { With::Different };
+        let log = |record: &mut Record, log| record.log = log as u32;
+        column.take(rest, records, with, |flags| has.log(flags), log)?;
         let mut predicted = Predicted::default();
-        let offset = |record: &mut Record, step: u64| {
+        let offset = |record: &mut Record, step| {
             record.offset = predicted.of(record.log).wrapping_add(unzigzag(step));
             predicted.note(record.log, record.offset);
         };
-        column.take(rest, records, |flags| has.offset(flags), offset)?;
+        column.take(rest, records, with, |flags| has.offset(flags), offset)?;
         let mut before_ms = 0u32;
-        let sent = |record: &mut Record, step: u64| {
+        let sent = |record: &mut Record, step| {
             record.sent_ms = before_ms.wrapping_add(step as u32);
             before_ms = record.sent_ms;
         };
-        column.take(rest, records, |flags| has.sent(flags), sent)?;
-        let done = |record: &mut Record, late: u64| {
-            record.done_ms = record.sent_ms.wrapping_add(late as u32);
-        };
-        column.take(rest, records, |flags| has.done(flags), done)?;
-        let read = |record: &mut Record, late: u64| {
-            record.read_ms = record.sent_ms.wrapping_add(late as u32);
-        };
-        column.take(rest, records, |flags| has.read(flags), read)?;
-        column.take(rest, records, |flags| has.read(flags), |r, bits| r.finals = bits as u16)?;
-        column.take(
-            rest,
-            records,
-            |flags| has.read(flags),
-            |r, reader| r.reader = reader as u16,
-        )?;
+        column.take(rest, records, with, |flags| has.sent(flags), sent)?;
+        let since_sent = |record: &Record, late| record.sent_ms.wrapping_add(late as u32);
+        let done = |record: &mut Record, late: u64| record.done_ms = since_sent(record, late);
+        column.take(rest, records, with, |flags| has.done(flags), done)?;
+        let read = |record: &mut Record, late: u64| record.read_ms = since_sent(record, late);
+        column.take(rest, records, with, |flags| has.read(flags), read)?;
+        let finals = |record: &mut Record, finals| record.finals = finals as u16;
+        column.take(rest, records, with, |flags| has.read(flags), finals)?;
+        let reader = |record: &mut Record, reader| record.reader = reader as u16;
+        column.take(rest, records, with, |flags| has.read(flags), reader)?;
         rest.is_empty().then_some(())
     }
 }
