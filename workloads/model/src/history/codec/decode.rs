@@ -40,8 +40,8 @@ pub struct Decoder {
     position: u64,
     header_read: bool,
     cut: Option<Ending>,
-    /// Events of the block under way, last one first.
-    ready: Vec<(Time, Event)>,
+    /// Events of the block under way.
+    ready: std::vec::IntoIter<(Time, Event)>,
 }
 
 impl Default for Decoder {
@@ -58,7 +58,7 @@ impl Decoder {
             position: 0,
             header_read: false,
             cut: None,
-            ready: Vec::new(),
+            ready: Vec::new().into_iter(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Decoder {
     #[allow(clippy::should_implement_trait, reason = "it may have more after a `None`")]
     pub fn next(&mut self) -> Result<Option<(Time, Event)>, NotAHistory> {
         loop {
-            if let Some(event) = self.ready.pop() {
+            if let Some(event) = self.ready.next() {
                 return Ok(Some(event));
             }
             if self.cut.is_some() || !self.read_header()? || !self.read_block() {
@@ -162,9 +162,8 @@ impl Decoder {
             Err("its checksum does not match: it was damaged")
         };
         match decoded {
-            Ok(mut decoded) => {
-                decoded.reverse();
-                self.ready = decoded;
+            Ok(decoded) => {
+                self.ready = decoded.into_iter();
                 self.take(BLOCK_HEADER_BYTES + length);
             }
             Err(reason) => {
