@@ -1,6 +1,6 @@
 //! A file for what the checker has to keep and memory may not hold.
 //!
-//! The file has no name from the start: whatever ends the process, nothing is left behind. It belongs on a real disk,
+//! The file loses its name once it is made: whatever ends the process, nothing is left behind. It belongs on a real disk,
 //! such as the run's own directory: a temporary directory is often memory again.
 
 use checker::{Spill, SpillError};
@@ -29,11 +29,21 @@ impl FileSpill {
     }
 }
 
+/// Another check in this directory, or one that ended between the two steps, may have taken a name.
+const NAMES_MAX: u32 = 100;
+
 fn unnamed(directory: &Path) -> io::Result<File> {
-    let path = directory.join(format!(".spill-{}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-    fs::remove_file(&path)?;
-    Ok(file)
+    let mut number = 0;
+    loop {
+        let path = directory.join(format!(".spill-{}-{number}", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+            Ok(file) => return fs::remove_file(&path).map(|()| file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < NAMES_MAX => {
+                number += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 impl Spill for FileSpill {

@@ -92,7 +92,7 @@ impl<P: Page> Pages<P> {
     pub(crate) fn add(&mut self) -> u32 {
         let number = self.entries.len() as u32;
         assert!(number < NOT_OPEN, "the numbers of pages fit 32 bits");
-        self.backing.lock().count_memory(size_of::<Entry>());
+        self.backing.lock().count_page();
         self.entries.push(Entry { frame: NOT_OPEN, kept: Kept::Nowhere });
         number
     }
@@ -169,5 +169,105 @@ impl<P: Page> Pages<P> {
                 "the checker's memory is used up, and what exceeds it could not be spilled: {error}"
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Spill, SpillError};
+    use proptest::prelude::*;
+
+    /// Takes a byte for each, so that it grows when it changes.
+    struct Numbers(Vec<u8>);
+
+    impl Page for Numbers {
+        fn blank() -> Numbers {
+            Numbers(Vec::new())
+        }
+
+        fn clear(&mut self) {
+            self.0.clear();
+        }
+
+        fn pack(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(&self.0);
+        }
+
+        fn unpack(&mut self, packed: &[u8]) -> Option<()> {
+            self.0.extend_from_slice(packed);
+            Some(())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Bytes(Arc<Mutex<Vec<u8>>>);
+
+    impl Spill for Bytes {
+        fn write(&mut self, position: u64, bytes: &[u8]) -> Result<(), SpillError> {
+            let mut all = self.0.lock().unwrap();
+            let end = position as usize + bytes.len();
+            let length = all.len().max(end);
+            all.resize(length, 0);
+            all[position as usize..end].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn read(&mut self, position: u64, into: &mut [u8]) -> Result<(), SpillError> {
+            into.copy_from_slice(&self.0.lock().unwrap()[position as usize..][..into.len()]);
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn pages_are_what_they_were_made(
+            steps in prop::collection::vec((0..12u32, prop::option::of(any::<u8>())), 0..400),
+            open in 1..4u64,
+            memory_bytes_max in prop_oneof![Just(0), 0..2000u64],
+        ) {
+            let backing = Backing::new(Some(Box::new(Bytes::default())), memory_bytes_max);
+            let shared = SharedBacking::new(backing);
+            let mut pages: Pages<Numbers> =
+                Pages::new(shared.clone(), open * size_of::<Numbers>() as u64);
+            let mut wanted: Vec<Vec<u8>> = Vec::new();
+            for (number, byte) in steps {
+                let number = number.min(wanted.len() as u32);
+                if number as usize == wanted.len() {
+                    prop_assert_eq!(pages.add(), number);
+                    wanted.push(Vec::new());
+                }
+                let page = &mut wanted[number as usize];
+                if let Some(byte) = byte {
+                    pages.get_mut(number).0.extend([byte; 90]);
+                    page.extend([byte; 90]);
+                }
+                prop_assert_eq!(&pages.get(number).0, page);
+                prop_assert!(pages.frames.len() as u64 <= open);
+            }
+            prop_assert!(pages.failed().is_none());
+            prop_assert!(shared.lock().packed_bytes() <= memory_bytes_max);
+        }
+    }
+
+    #[test]
+    fn pages_in_memory_are_no_more_than_were_allowed() {
+        let spill = Bytes::default();
+        let backing = Backing::new(Some(Box::new(spill.clone())), 10_000);
+        let shared = SharedBacking::new(backing);
+        let mut pages: Pages<Numbers> = Pages::new(shared.clone(), 0);
+        for round in 0..4u8 {
+            for number in 0..50 {
+                if round == 0 {
+                    pages.add();
+                }
+                pages.get_mut(number).0.extend([round; 100]);
+            }
+            assert!(shared.lock().packed_bytes() <= 10_000);
+        }
+        let spilled = spill.0.lock().unwrap().len();
+        assert!((10_000..40_000).contains(&spilled), "{spilled} bytes");
     }
 }

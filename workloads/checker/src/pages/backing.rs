@@ -1,6 +1,6 @@
 //! Packed pages: in memory as far as that may be filled, and beyond that in the spill.
 //!
-//! A page stays where it was put first. Passes over a history come to every page in turn, again and again: moving out
+//! A page stays where it was put first, unless it grows where there is no room. Passes over a history come to every page in turn, again and again: moving out
 //! what was used longest ago would then move out each page just before its turn.
 
 use crate::spill::{Spill, SpillError};
@@ -8,6 +8,9 @@ use crate::spill::{Spill, SpillError};
 /// Sizes in the spill are rounded up to this, so that a page that changed goes where it was or where another one was.
 const GRAIN_BYTES: usize = 128;
 const CHECKSUM_BYTES: usize = 4;
+/// For each page, wherever it is: its entry, its place in the directories of sessions or logs, and what the allocator
+/// takes.
+const DIRECTORY_BYTES: u64 = 72;
 
 /// Where a packed page is.
 #[derive(Default)]
@@ -23,7 +26,8 @@ pub(crate) enum Kept {
 
 pub(crate) struct Backing {
     spill: Option<Box<dyn Spill>>,
-    memory_bytes: u64,
+    packed_bytes: u64,
+    directory_bytes: u64,
     memory_bytes_max: u64,
     /// Where the spill ends.
     end: u64,
@@ -37,7 +41,8 @@ impl Backing {
     pub(crate) fn new(spill: Option<Box<dyn Spill>>, memory_bytes_max: u64) -> Backing {
         Backing {
             spill,
-            memory_bytes: 0,
+            packed_bytes: 0,
+            directory_bytes: 0,
             memory_bytes_max,
             end: 0,
             free: Vec::new(),
@@ -45,33 +50,31 @@ impl Backing {
         }
     }
 
-    /// Counts memory that somebody needs to find its pages again.
-    pub(crate) fn count_memory(&mut self, bytes: usize) {
-        self.memory_bytes += bytes as u64;
+    /// Counts what it takes to find another page again.
+    pub(crate) fn count_page(&mut self) {
+        self.directory_bytes += DIRECTORY_BYTES;
     }
 
     /// Keeps a page in place of what was kept of it before.
     pub(crate) fn keep(&mut self, kept: &mut Kept, packed: &[u8]) -> Result<(), SpillError> {
-        let spill_it = match kept {
-            Kept::Memory(before) => {
-                if before.len() == packed.len() {
-                    before.copy_from_slice(packed);
-                    return Ok(());
-                }
-                self.memory_bytes -= before.len() as u64;
-                false
-            }
-            Kept::Nowhere => {
-                let full = self.memory_bytes + packed.len() as u64 > self.memory_bytes_max;
-                full && self.spill.is_some()
-            }
-            Kept::Spilled { .. } => true,
+        let (before, in_spill) = match kept {
+            Kept::Nowhere => (0, false),
+            Kept::Memory(page) => (page.len(), false),
+            Kept::Spilled { .. } => (0, true),
         };
-        if spill_it {
-            return self.write(kept, packed);
+        let packed_bytes = self.packed_bytes - before as u64 + packed.len() as u64;
+        let memory_bytes = packed_bytes + self.directory_bytes;
+        let fits = packed.len() <= before || memory_bytes <= self.memory_bytes_max;
+        if in_spill || !fits && self.spill.is_some() {
+            self.write(kept, packed)?;
+            self.packed_bytes -= before as u64;
+            return Ok(());
         }
-        self.memory_bytes += packed.len() as u64;
-        *kept = Kept::Memory(packed.into());
+        self.packed_bytes = packed_bytes;
+        match kept {
+            Kept::Memory(page) if page.len() == packed.len() => page.copy_from_slice(packed),
+            _ => *kept = Kept::Memory(packed.into()),
+        }
         Ok(())
     }
 
@@ -109,6 +112,11 @@ impl Backing {
         let position = self.end;
         self.end += (grains * GRAIN_BYTES) as u64;
         position
+    }
+
+    #[cfg(test)]
+    pub(super) fn packed_bytes(&self) -> u64 {
+        self.packed_bytes
     }
 
     /// Hands what is kept to `unpack`, which says whether it was a page.
