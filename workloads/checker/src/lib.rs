@@ -25,7 +25,7 @@ use model::history::{
     Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
 };
 use model::settings::{Acks, TopicSettings};
-use pages::{Backing, SharedBacking};
+use pages::{Backing, OpenBytes, SharedBacking};
 use passes::{Pass, Passes};
 use records::{Fate, Records, Slot};
 use rustc_hash::FxHashMap;
@@ -133,21 +133,6 @@ pub struct Checker {
     sent_without_send: u64,
     repeated_events: u64,
     negative_offsets: u64,
-}
-
-/// Memory for pages that lie open.
-struct OpenBytes {
-    records: u64,
-    offsets: u64,
-}
-
-impl OpenBytes {
-    /// Enough for what is under way at millions of records a second; more would not be used again before its turn comes.
-    fn of(memory_bytes_max: u64) -> OpenBytes {
-        let open = (memory_bytes_max / 4).min(64 << 20);
-        let offsets = open / 8;
-        OpenBytes { records: open - offsets, offsets }
-    }
 }
 
 impl Checker {

@@ -11,6 +11,21 @@ pub(crate) use backing::Backing;
 use backing::Kept;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Memory for pages that lie open.
+pub(crate) struct OpenBytes {
+    pub(crate) records: u64,
+    pub(crate) offsets: u64,
+}
+
+impl OpenBytes {
+    /// Enough for what is under way at millions of records a second; more would not be used again before its turn comes.
+    pub(crate) fn of(memory_bytes_max: u64) -> OpenBytes {
+        let open = (memory_bytes_max / 4).min(64 << 20);
+        let offsets = open / 8;
+        OpenBytes { records: open - offsets, offsets }
+    }
+}
+
 /// A page as it lies open.
 pub(crate) trait Page {
     fn blank() -> Self;

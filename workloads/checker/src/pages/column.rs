@@ -6,7 +6,8 @@
 //! exception = index u16, varint distance
 //! ```
 
-/// Distances up to this are packed as they come: to look for a smaller width takes longer than it saves.
+/// Distances up to this are packed as they come unless most are none: to look for a smaller width takes longer than it
+/// saves.
 const NARROW: u64 = 255;
 
 /// Numbers a column may have.
@@ -46,7 +47,8 @@ fn mask(width: u32) -> u64 {
 /// The width for which the whole column takes the fewest bytes, and how many distances exceed it.
 fn width_of(values: &[u64], lowest: u64, highest: u64) -> (u32, usize) {
     let bits_of = |distance: u64| 64 - distance.leading_zeros();
-    if highest - lowest <= NARROW {
+    let narrow = highest - lowest <= NARROW;
+    if narrow && values.iter().filter(|value| **value == lowest).count() < values.len() / 8 * 7 {
         return (bits_of(highest - lowest), 0);
     }
     let mut of_width = [0u32; 65];

@@ -7,6 +7,8 @@ use super::reference::{any_damage, plant};
 use crate::{Checker, Options, Report, Spill, SpillError};
 use model::finding::CheckVerdict;
 use proptest::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes in memory, as a file would have them, and the operations until it fails.
 struct MemorySpill {
@@ -107,6 +109,44 @@ fn long_history() -> History {
     }
     let all: Vec<(i64, u64)> = (0..20_000).map(|at| (at as i64, at)).collect();
     history.finally(20_000, &all)
+}
+
+#[test]
+fn a_checker_may_go_to_another_thread() {
+    fn goes<T: Send>(_: T) {}
+    goes(spilling(0, 0, Ending::None));
+}
+
+/// Each sequence is on a page of its own.
+#[test]
+fn far_sequences_and_offsets_cost_little() {
+    let sequences = (0..2000u64).map(|number| number * 1_000_003);
+    let mut history = History::new();
+    for sequence in sequences.clone() {
+        history = history.send(sequence).ok(sequence, 1_000_000_000_000 + sequence as i64);
+    }
+    let all: Vec<(i64, u64)> =
+        sequences.map(|sequence| (1_000_000_000_000 + sequence as i64, sequence)).collect();
+    let history = history.finally(1_000_000_000_000 + 2_000_000_000, &all);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let spill = Counted(bytes.clone());
+    let options = Options { memory_bytes_max: 1 << 20, ..Options::default() };
+    all_valid(&history.check_by(Checker::with_spill(options, Box::new(spill))));
+    assert_eq!(bytes.load(Ordering::Relaxed), 0, "one MiB is enough");
+}
+
+/// Counts what it is given.
+struct Counted(Arc<AtomicUsize>);
+
+impl Spill for Counted {
+    fn write(&mut self, _: u64, bytes: &[u8]) -> Result<(), SpillError> {
+        self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn read(&mut self, _: u64, _: &mut [u8]) -> Result<(), SpillError> {
+        Err(SpillError("it only counts".into()))
+    }
 }
 
 #[test]
