@@ -7,6 +7,7 @@ mod order;
 mod places;
 mod prose;
 mod reading;
+mod sweep;
 mod transactions;
 
 use super::*;
@@ -38,8 +39,10 @@ impl Checker {
         let covered: Vec<_> = (0..self.logs.len()).map(|index| self.coverage(index)).collect();
         let incomplete = self.incomplete(&covered);
         let closing = Closing { checker: &self, covered, incomplete };
-        let counts = closing.counts();
-        let mut losses = closing.losses();
+        let mut sweep = closing.sweep();
+        let counts = std::mem::take(&mut sweep.counts);
+        let open_sends = std::mem::take(&mut sweep.open_sends);
+        let mut losses = closing.losses(std::mem::take(&mut sweep.losses));
         let nothing_read = (counts.polled == 0
             && counts.ok + counts.info + counts.unacknowledged > 0)
             .then(|| "no reader was handed any record".to_string());
@@ -49,14 +52,28 @@ impl Checker {
                     Kind::LostWrite => std::mem::take(&mut losses.lost),
                     Kind::Unseen => std::mem::take(&mut losses.unseen),
                     Kind::ReadThenLost => std::mem::take(&mut losses.read_then_lost),
-                    _ => closing.answer_to(kind)?,
+                    _ => closing.answer_to(kind, &mut sweep)?,
                 };
                 Some(closing.check(kind, answer, nothing_read.as_deref()))
             })
             .collect();
-        let facts = closing.facts(&counts);
+        let facts = closing.facts(&counts, &open_sends);
         let warnings = self.warnings();
-        Report { checks, counts, facts, warnings }
+        let report = Report { checks, counts, facts, warnings };
+        match self.failed() {
+            Some(because) => unanswered(report, &because),
+            None => report,
+        }
+    }
+
+    /// What readers saw first at an offset of a log.
+    fn seen_at(&self, state: &LogState, offset: i64) -> Option<u32> {
+        state.table.get(&self.offsets, offset)
+    }
+
+    /// Why nothing can be answered, if nothing can.
+    fn failed(&self) -> Option<String> {
+        self.records.failed().or_else(|| self.offsets.failed())
     }
 
     /// Why too few final passes cover a log, or those that do.
@@ -140,25 +157,48 @@ impl Checker {
     }
 }
 
+/// A report of records that could not be followed to the end: whatever was found may be what is missing.
+fn unanswered(mut report: Report, because: &str) -> Report {
+    for check in &mut report.checks {
+        check.verdict = CheckVerdict::Unknown;
+        check.because = Some(because.to_owned());
+        check.count = 0;
+        check.findings.clear();
+    }
+    report.facts.final_reads_complete = false;
+    report.facts.final_reads = format!("not known: {because}");
+    for log in &mut report.facts.logs {
+        log.finally_read = false;
+        log.because = Some(because.to_owned());
+    }
+    report.warnings.push(format!("counts are as far as the checker came: {because}"));
+    report
+}
+
 impl Closing<'_> {
     /// `None`: the history has nothing in which this kind could be.
-    fn answer_to(&self, kind: Kind) -> Option<Answer> {
+    fn answer_to(&self, kind: Kind, sweep: &mut sweep::Sweep) -> Option<Answer> {
         let checker = self.checker;
         match kind.scope() {
             Scope::Records => Some(match kind {
                 Kind::Reappeared | Kind::PollSkip => self.skips(kind),
-                Kind::Duplicate => self.duplicates(),
-                Kind::InconsistentOffsets => self.inconsistent_offsets(),
-                Kind::Reordered => self.reordered(),
+                Kind::Duplicate => self.duplicates(std::mem::take(&mut sweep.duplicates)),
+                Kind::InconsistentOffsets => {
+                    let rows = std::mem::take(&mut sweep.acknowledged_elsewhere);
+                    self.inconsistent_offsets(rows)
+                }
+                Kind::Reordered => self.reordered(&sweep.order),
                 Kind::Corrupted => self.corrupted(),
-                Kind::Phantom => self.phantoms(),
-                Kind::Resurrected => self.resurrected(),
+                Kind::Phantom => self.phantoms(std::mem::take(&mut sweep.unsent)),
+                Kind::Resurrected => self.resurrected(std::mem::take(&mut sweep.resurrected)),
                 Kind::NonmonotonicPoll => self.backward_polls(),
                 other => {
                     unreachable!("{other:?} is answered with the losses, or is not of records")
                 }
             }),
-            Scope::Transactions if !checker.transactions.is_empty() => self.of_transactions(kind),
+            Scope::Transactions if !checker.transactions.is_empty() => {
+                self.of_transactions(kind, &mut sweep.transactions)
+            }
             Scope::Groups if !checker.groups.is_empty() => self.of_groups(kind),
             Scope::Replicas
             | Scope::Operations
@@ -168,48 +208,9 @@ impl Closing<'_> {
         }
     }
 
-    /// Every record that was sent or seen, session by session in the order of sending.
-    fn records(&self) -> impl Iterator<Item = (usize, Slot, &records::Record)> {
-        let records = &self.checker.records;
-        records.in_order().map(move |(session, slot)| (session, slot, records.get(slot)))
-    }
-
     /// The name of the log that a run of rows is of.
     fn log_of(&self, run: &[fold::Row]) -> String {
         self.checker.log_name(self.checker.logs[run[0].log as usize].log)
-    }
-
-    /// Whether final reads that count saw it; `None` if its log was not finally read.
-    fn finally_seen(&self, record: &records::Record) -> Option<bool> {
-        let mask = self.covered.get(record.log as usize)?.as_ref().ok()?;
-        Some(record.finals & mask != 0)
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts = self.checker.counts.clone();
-        counts.foreign = self.checker.logs.iter().map(|state| state.foreign).sum();
-        counts.read = 0;
-        for (_, _, record) in self.records() {
-            let ours = record.is_sent();
-            counts.read += u64::from(ours && record.is_read());
-            let seen = self.finally_seen(record).unwrap_or(record.finals != 0);
-            match record.fate() {
-                _ if !ours => {}
-                Fate::Ok => counts.ok_read += u64::from(seen),
-                Fate::Open => {
-                    counts.info += 1;
-                    counts.info_read += u64::from(seen);
-                }
-                Fate::Info => counts.info_read += u64::from(seen),
-                Fate::Unacknowledged => {
-                    counts.unacknowledged_read += u64::from(seen);
-                    let missing = self.finally_seen(record) == Some(false);
-                    counts.unacknowledged_missing += u64::from(missing);
-                }
-                Fate::Fail => {}
-            }
-        }
-        counts
     }
 
     fn check(&self, kind: Kind, answer: Answer, nothing_read: Option<&str>) -> Check {
@@ -237,13 +238,13 @@ impl Closing<'_> {
         Check { name: kind.as_str().into(), verdict, count: answer.count, because, findings }
     }
 
-    fn facts(&self, counts: &Counts) -> HistoryFacts {
+    fn facts(&self, counts: &Counts, open_sends: &BTreeMap<Session, u64>) -> HistoryFacts {
         let checker = self.checker;
         let mut facts = checker.facts.clone();
         facts.topics = checker.topics.values().cloned().collect();
         facts.producers = checker.producers.values().cloned().collect();
         for producer in &mut facts.producers {
-            producer.info += checker.records.open_sends(producer.session);
+            producer.info += open_sends.get(&producer.session).copied().unwrap_or(0);
         }
         facts.logs = checker
             .logs

@@ -2,8 +2,9 @@
 //! that decide what may be removed.
 //!
 //! Promises: exact (no sampling, no budget changes an answer); the same answer live and from a stored history; no
-//! history makes it panic. What cannot be told is `unknown`, with the reason. Memory: 32 bytes for each record sent,
-//! 4 for each offset read, and something for each anomaly; holes and high first offsets cost nothing.
+//! history makes it panic. What cannot be told is `unknown`, with the reason. Memory: 32 bytes for each record in use,
+//! about 5 for every other one, and something for each anomaly; holes and high first offsets cost nothing. With a
+//! [`Spill`] records take no more than was allowed, and one that fails makes every answer unknown, never another.
 //! Absent on purpose: any judgement whether an anomaly breaks a promise. The judge decides that.
 //!
 //! Feed events in the order in which they were written down, then `finish`.
@@ -11,24 +12,28 @@
 mod finish;
 mod groups;
 mod log_table;
+mod pages;
 mod passes;
 mod records;
+mod spill;
 #[cfg(test)]
 mod tests;
 mod transactions;
 
 use groups::Groups;
-use log_table::{Conflict, FOREIGN, Gap, LogTable};
+use log_table::{Conflict, FOREIGN, Gap, LogTable, OffsetPages};
 use model::facts::{HistoryFacts, LogFacts, ProducerFacts, TopicFacts};
 use model::finding::{Check, Counts};
 use model::history::{
     Ending, Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
 };
 use model::settings::{Acks, Isolation, TopicSettings};
+use pages::{Backing, OpenBytes, SharedBacking};
 use passes::{Pass, Passes};
 use records::{Fate, Records, Slot};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
+pub use spill::{Spill, SpillError};
 use std::collections::BTreeMap;
 use transactions::Transactions;
 
@@ -42,11 +47,14 @@ pub struct Options {
     pub findings_max: usize,
     /// Records named in a finding.
     pub ids_max: usize,
+    /// Memory for records and offsets, the open ones included; what exceeds it is spilled where there is a [`Spill`], and
+    /// stays in memory where there is none. It never changes an answer.
+    pub memory_bytes_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { final_readers: 2, findings_max: 4096, ids_max: 8 }
+        Options { final_readers: 2, findings_max: 4096, ids_max: 8, memory_bytes_max: 512 << 20 }
     }
 }
 
@@ -115,6 +123,7 @@ struct LogState {
 pub struct Checker {
     options: Options,
     records: Records,
+    offsets: OffsetPages,
     logs: Vec<LogState>,
     log_index: FxHashMap<LogRef, u32>,
     topics: BTreeMap<u32, TopicFacts>,
@@ -134,10 +143,24 @@ pub struct Checker {
 }
 
 impl Checker {
+    /// Keeps everything in memory.
     pub fn new(options: Options) -> Checker {
+        Checker::with(options, None)
+    }
+
+    /// Puts into `spill` what exceeds the memory that the options allow.
+    pub fn with_spill(options: Options, spill: Box<dyn Spill>) -> Checker {
+        Checker::with(options, Some(spill))
+    }
+
+    fn with(options: Options, spill: Option<Box<dyn Spill>>) -> Checker {
+        let open = OpenBytes::of(options.memory_bytes_max);
+        let packed_bytes_max = options.memory_bytes_max - open.records - open.offsets;
+        let backing = SharedBacking::new(Backing::new(spill, packed_bytes_max));
         Checker {
             options,
-            records: Records::default(),
+            records: Records::new(backing.clone(), open.records),
+            offsets: OffsetPages::new(backing, open.offsets),
             logs: Vec::new(),
             log_index: FxHashMap::default(),
             topics: BTreeMap::new(),
@@ -172,6 +195,8 @@ impl Checker {
         (self.now_ms, self.now_ns) = (now_ms, time.mono_ns);
         self.facts.last_event_ms = self.facts.last_event_ms.max(u64::from(now_ms));
         match event {
+            Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } if self.has_failed() => {
+            }
             Event::Send { id, log, .. } => self.send(*id, *log),
             Event::Sent { id, outcome, .. } => self.sent(*id, *outcome),
             Event::Polled { reader, pass, log, records } => {
@@ -179,6 +204,11 @@ impl Checker {
             }
             rare => self.rare(rare),
         }
+    }
+
+    /// Records cannot be followed any more: every answer will be unknown.
+    fn has_failed(&mut self) -> bool {
+        self.records.has_failed() || self.offsets.has_failed()
     }
 
     fn rare(&mut self, event: &Event) {
@@ -492,7 +522,7 @@ impl Checker {
         if let (false, Some((first, _))) = (self.groups.is_empty(), polled.first()) {
             self.groups.handed(reader, log_index, *first);
         }
-        let Checker { passes, logs, records, counts, transactions, .. } = self;
+        let Checker { passes, logs, records, offsets, counts, transactions, .. } = self;
         let committed = !transactions.is_empty() && transactions.is_committed_reader(reader);
         let pass = &mut passes.list[pass_index];
         let finals = pass.finals();
@@ -510,12 +540,12 @@ impl Checker {
             let occupant = match what {
                 Seen::Record(id) => {
                     let slot = records.slot(*id);
-                    let sent_to = records.get(slot).log;
-                    if records.get(slot).is_sent() && sent_to != log_index {
+                    let record = records.get_mut(slot);
+                    let first = !record.is_read();
+                    if record.is_sent() && record.log != log_index {
                         state.phantoms.entry(offset).or_insert(sighting(*id, None));
                         FOREIGN
                     } else {
-                        let first = !records.get(slot).is_read();
                         records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
                         counts.read += u64::from(first);
                         if committed && let Some(index) = transactions.of(id.session, id.sequence) {
@@ -536,7 +566,7 @@ impl Checker {
                     FOREIGN
                 }
                 Seen::Foreign => {
-                    state.foreign += u64::from(state.table.get(offset).is_none());
+                    state.foreign += u64::from(state.table.get(offsets, offset).is_none());
                     FOREIGN
                 }
             };
@@ -550,7 +580,7 @@ impl Checker {
                     None => (record.finals, record.read_ms, record.reader),
                 }
             };
-            state.table.put(offset, seen, before);
+            state.table.put(offsets, offset, seen, before);
         }
     }
 

@@ -1,13 +1,17 @@
-//! What stands at each offset of a log, by what readers saw: four bytes an offset; stretches that nobody read cost
-//! nothing.
+//! What stands at each offset of a log, by what readers saw: four bytes an offset while it is used and two or less once
+//! packed; stretches that nobody read cost nothing.
 
+mod page;
+
+use crate::pages::{Pages, SharedBacking};
+use page::{OFFSETS, OffsetPage};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Nobody read this offset.
 const NOTHING: u32 = u32::MAX;
 /// Not one of ours.
 pub(crate) const FOREIGN: u32 = u32::MAX - 1;
-const CHUNK: i64 = 256;
 
 /// One of several things seen at one offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +37,47 @@ pub(crate) struct Gap {
     pub(crate) from_start: bool,
 }
 
+/// The pages of all logs' tables.
+pub(crate) struct OffsetPages(RefCell<Pages<OffsetPage>>);
+
+impl OffsetPages {
+    pub(crate) fn new(backing: SharedBacking, open_bytes_max: u64) -> OffsetPages {
+        OffsetPages(RefCell::new(Pages::new(backing, open_bytes_max)))
+    }
+
+    /// Why tables are not what they were, if they are not.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.0.borrow().failed().map(str::to_owned)
+    }
+
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.0.get_mut().failed().is_some()
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct LogTable {
-    chunks: BTreeMap<i64, Box<[u32; CHUNK as usize]>>,
+    /// Pages by their number in the log, where anything was seen.
+    pages: BTreeMap<i64, u32>,
+    /// The page that was looked at last: most often it is the next one too.
+    last: Option<(i64, u32)>,
     /// Offsets at which more than one thing was seen, the first one first.
     pub(crate) conflicts: BTreeMap<i64, Vec<Conflict>>,
 }
 
 impl LogTable {
+    fn page(&self, offset: i64) -> Option<u32> {
+        let number = offset.div_euclid(OFFSETS);
+        match self.last {
+            Some((last, page)) if last == number => Some(page),
+            _ => self.pages.get(&number).copied(),
+        }
+    }
+
     /// What was seen first at an offset.
-    pub(crate) fn get(&self, offset: i64) -> Option<u32> {
-        let chunk = self.chunks.get(&offset.div_euclid(CHUNK))?;
-        let occupant = chunk[offset.rem_euclid(CHUNK) as usize];
+    pub(crate) fn get(&self, pages: &OffsetPages, offset: i64) -> Option<u32> {
+        let page = self.page(offset)?;
+        let occupant = pages.0.borrow_mut().get(page).0[offset.rem_euclid(OFFSETS) as usize];
         (occupant != NOTHING).then_some(occupant)
     }
 
@@ -52,22 +85,25 @@ impl LogTable {
     /// passes that saw it, when it was first seen, and in which pass.
     pub(crate) fn put(
         &mut self,
+        pages: &mut OffsetPages,
         offset: i64,
         seen: Conflict,
         before: impl Fn(u32) -> (u16, u32, u16),
     ) {
-        let make = || Box::new([NOTHING; CHUNK as usize]);
-        let chunk = self.chunks.entry(offset.div_euclid(CHUNK)).or_insert_with(make);
-        let cell = &mut chunk[offset.rem_euclid(CHUNK) as usize];
-        if *cell == NOTHING {
-            *cell = seen.occupant;
+        let pages = pages.0.get_mut();
+        let page = self.page(offset).unwrap_or_else(|| {
+            *self.pages.entry(offset.div_euclid(OFFSETS)).or_insert_with(|| pages.add())
+        });
+        self.last = Some((offset.div_euclid(OFFSETS), page));
+        let at = offset.rem_euclid(OFFSETS) as usize;
+        let first = pages.get(page).0[at];
+        if first == NOTHING {
+            pages.get_mut(page).0[at] = seen.occupant;
             return;
         }
-        if *cell == seen.occupant && self.conflicts.is_empty() {
-            return;
-        }
-        let first = *cell;
-        if first == seen.occupant && !self.conflicts.contains_key(&offset) {
+        if first == seen.occupant
+            && (self.conflicts.is_empty() || !self.conflicts.contains_key(&offset))
+        {
             return;
         }
         let all = self.conflicts.entry(offset).or_insert_with(|| {
@@ -82,14 +118,21 @@ impl LogTable {
     }
 
     /// What was seen first at each offset from `from` to below `to`, where anything was.
-    pub(crate) fn range(&self, from: i64, to: i64) -> impl Iterator<Item = (i64, u32)> {
-        let numbers = from.div_euclid(CHUNK)..=to.saturating_sub(1).div_euclid(CHUNK);
-        let chunks = if from < to { Some(self.chunks.range(numbers)) } else { None };
-        chunks
+    pub(crate) fn range(
+        &self,
+        pages: &OffsetPages,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = (i64, u32)> {
+        let numbers = from.div_euclid(OFFSETS)..=to.saturating_sub(1).div_euclid(OFFSETS);
+        let of_log = if from < to { Some(self.pages.range(numbers)) } else { None };
+        of_log
             .into_iter()
             .flatten()
-            .flat_map(|(number, chunk)| {
-                chunk.iter().enumerate().map(move |(at, cell)| (number * CHUNK + at as i64, *cell))
+            .flat_map(|(number, page)| {
+                let page = pages.0.borrow_mut().get(*page).clone();
+                let offset = move |at: i64| number * OFFSETS + at;
+                (0..OFFSETS).map(move |at| (offset(at), page.0[at as usize]))
             })
             .filter(move |(offset, cell)| *cell != NOTHING && (from..to).contains(offset))
     }

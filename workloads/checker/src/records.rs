@@ -1,15 +1,20 @@
-//! Everything known about each record sent or seen: 32 bytes each, and a side table for those seen in more places
-//! than one.
+//! Everything known about each record sent or seen: 32 bytes each while it is used and a few once packed, and a side
+//! table for those seen in more places than one.
 
+mod page;
+
+use crate::pages::{Page, Pages, SharedBacking};
 use model::history::{RecordId, Session};
+use page::RecordPage;
 use rustc_hash::FxHashMap;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Where a record stands in [`Records`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// Records of one session that stand together.
+/// Records of one session that stand together, and are a page.
 const CHUNK: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ mod flag {
 }
 
 /// One record.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Where it was first read; until then, where it was acknowledged; -1 for neither.
     pub(crate) offset: i64,
@@ -51,7 +56,7 @@ pub(crate) struct Record {
     flags: u16,
 }
 
-const NOTHING: Record = Record {
+pub(super) const NOTHING: Record = Record {
     offset: -1,
     log: 0,
     sent_ms: 0,
@@ -141,12 +146,6 @@ pub(crate) struct Elsewhere {
     pub(crate) places: Vec<Place>,
 }
 
-struct Chunk {
-    session: u32,
-    first_sequence: u64,
-    records: Box<[Record; CHUNK]>,
-}
-
 /// The chunks of a session by number; those that follow each other from 0 without a hole stand in a vector.
 #[derive(Default)]
 struct SessionChunks {
@@ -159,17 +158,48 @@ impl SessionChunks {
         let dense = usize::try_from(number).ok().and_then(|number| self.dense.get(number));
         dense.or_else(|| self.sparse.get(&number)).copied()
     }
+
+    fn in_order(&self) -> impl Iterator<Item = u32> {
+        // Every sparse chunk's number is above the dense ones': a dense one is only added behind the others.
+        self.dense.iter().copied().chain(self.sparse.values().copied())
+    }
 }
 
-#[derive(Default)]
+/// Where a page's records belong.
+struct Chunk {
+    session: u32,
+    first_sequence: u64,
+}
+
 pub(crate) struct Records {
     chunks: Vec<Chunk>,
+    /// One for each chunk. What only looks at records opens pages too.
+    pages: RefCell<Pages<RecordPage>>,
     sessions: Vec<(u32, SessionChunks)>,
     session_index: FxHashMap<u32, u32>,
     elsewhere: FxHashMap<Slot, Elsewhere>,
 }
 
 impl Records {
+    pub(crate) fn new(backing: SharedBacking, open_bytes_max: u64) -> Records {
+        Records {
+            chunks: Vec::new(),
+            pages: RefCell::new(Pages::new(backing, open_bytes_max)),
+            sessions: Vec::new(),
+            session_index: FxHashMap::default(),
+            elsewhere: FxHashMap::default(),
+        }
+    }
+
+    /// Why records are not what they were, if they are not.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.pages.borrow().failed().map(str::to_owned)
+    }
+
+    pub(crate) fn has_failed(&mut self) -> bool {
+        self.pages.get_mut().failed().is_some()
+    }
+
     /// The slot of a record, made if it has none yet.
     pub(crate) fn slot(&mut self, id: RecordId) -> Slot {
         let session = id.session.0;
@@ -195,13 +225,17 @@ impl Records {
         let Some(index) = self.session_index.get(&id.session.0) else { return false };
         let chunk = self.sessions[*index as usize].1.get(id.sequence / CHUNK as u64);
         let at = (id.sequence % CHUNK as u64) as usize;
-        chunk.is_some_and(|chunk| self.chunks[chunk as usize].records[at].is_sent())
+        chunk.is_some_and(|chunk| self.pages.borrow_mut().get(chunk).0[at].is_sent())
     }
 
     fn add_chunk(&mut self, index: usize, number: u64) -> u32 {
-        let chunk = self.chunks.len() as u32;
+        let pages = self.pages.get_mut();
         // The last two slots mean "nothing" and "foreign" in a log's table.
-        assert!(chunk < u32::MAX / CHUNK as u32, "more than four billion records in one history");
+        if pages.count() as u32 >= u32::MAX / CHUNK as u32 {
+            pages.fail("it holds more records than a check can number".into());
+            return 0;
+        }
+        let chunk = pages.add();
         let (session, of_session) = &mut self.sessions[index];
         if number == of_session.dense.len() as u64 {
             of_session.dense.push(chunk);
@@ -209,8 +243,7 @@ impl Records {
             of_session.sparse.insert(number, chunk);
         }
         let first_sequence = number * CHUNK as u64;
-        let records = Box::new([NOTHING; CHUNK]);
-        self.chunks.push(Chunk { session: *session, first_sequence, records });
+        self.chunks.push(Chunk { session: *session, first_sequence });
         chunk
     }
 
@@ -220,16 +253,21 @@ impl Records {
         RecordId { session: Session(chunk.session), sequence }
     }
 
-    pub(crate) fn get(&self, slot: Slot) -> &Record {
-        &self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+    pub(crate) fn get(&self, slot: Slot) -> Record {
+        self.pages.borrow_mut().get(slot.0 / CHUNK as u32).0[slot.0 as usize % CHUNK]
     }
 
     pub(crate) fn get_mut(&mut self, slot: Slot) -> &mut Record {
-        &mut self.chunks[slot.0 as usize / CHUNK].records[slot.0 as usize % CHUNK]
+        &mut self.pages.get_mut().get_mut(slot.0 / CHUNK as u32).0[slot.0 as usize % CHUNK]
     }
 
     pub(crate) fn elsewhere(&self, slot: Slot) -> Option<&Elsewhere> {
-        if self.get(slot).is_elsewhere() { self.elsewhere.get(&slot) } else { None }
+        self.elsewhere_of(slot, &self.get(slot))
+    }
+
+    /// The same for a record that was got already.
+    pub(crate) fn elsewhere_of(&self, slot: Slot, record: &Record) -> Option<&Elsewhere> {
+        if record.is_elsewhere() { self.elsewhere.get(&slot) } else { None }
     }
 
     /// Where it was acknowledged, as far as the client was told.
@@ -298,19 +336,13 @@ impl Records {
         self.elsewhere.entry(slot).or_insert_with(made)
     }
 
-    /// Sends of a session that never had an outcome.
-    pub(crate) fn open_sends(&self, session: Session) -> u64 {
-        let Some(index) = self.session_index.get(&session.0) else { return 0 };
-        let chunks = &self.sessions[*index as usize].1;
-        let chunks = chunks.dense.iter().chain(chunks.sparse.values());
-        let records = chunks.flat_map(|chunk| self.chunks[*chunk as usize].records.iter());
-        records.filter(|record| record.is_sent() && record.fate() == Fate::Open).count() as u64
-    }
-
     /// Takes bits of final passes back.
     pub(crate) fn clear_finals(&mut self, bits: u16) {
-        for record in self.chunks.iter_mut().flat_map(|chunk| chunk.records.iter_mut()) {
-            record.finals &= !bits;
+        let pages = self.pages.get_mut();
+        for chunk in 0..self.chunks.len() as u32 {
+            if pages.get(chunk).0.iter().any(|record| record.finals & bits != 0) {
+                pages.get_mut(chunk).0.iter_mut().for_each(|record| record.finals &= !bits);
+            }
         }
         #[allow(clippy::iter_over_hash_type, reason = "each entry is changed on its own")]
         for elsewhere in self.elsewhere.values_mut() {
@@ -318,14 +350,16 @@ impl Records {
         }
     }
 
-    /// Every slot that was sent or seen, in the order of sessions (as first met) and sequences.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, Slot)> {
-        self.sessions.iter().enumerate().flat_map(move |(session, (_, chunks))| {
-            // Every sparse chunk's number is above the dense ones': a dense one is only added behind the others.
-            let dense = chunks.dense.iter().copied();
-            dense.chain(chunks.sparse.values().copied()).flat_map(move |chunk| {
-                (0..CHUNK as u32).map(move |at| (session, Slot(chunk * CHUNK as u32 + at)))
-            })
-        })
+    /// Every record that was sent or seen, in the order of sessions (as first met) and sequences.
+    pub(crate) fn each_in_order(&self, mut each: impl FnMut(usize, Slot, &Record)) {
+        let mut page = RecordPage::blank();
+        for (session, (_, chunks)) in self.sessions.iter().enumerate() {
+            for chunk in chunks.in_order() {
+                page.0.copy_from_slice(&self.pages.borrow_mut().get(chunk).0);
+                for (at, record) in page.0.iter().enumerate() {
+                    each(session, Slot(chunk * CHUNK as u32 + at as u32), record);
+                }
+            }
+        }
     }
 }

@@ -5,4 +5,5 @@ mod groups;
 mod history;
 mod loss;
 mod reference;
+mod spill;
 mod transactions;

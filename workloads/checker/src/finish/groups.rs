@@ -47,13 +47,15 @@ impl Closing<'_> {
 
     /// The records that stand in a stretch of a log, for a group to process.
     fn standing(&self, log: u32, from: i64, to: i64) -> impl Iterator<Item = Row> {
-        self.checker.logs[log as usize].table.range(from, to).filter_map(move |(offset, at)| {
-            let slot = Slot(at);
-            let stands = at != FOREIGN
-                && self.finally_seen(self.checker.records.get(slot)) != Some(false)
-                && !self.is_uncommitted(slot);
-            stands.then_some(Row { log, group: 0, offset: Some(offset), slot })
-        })
+        self.checker.logs[log as usize].table.range(&self.checker.offsets, from, to).filter_map(
+            move |(offset, at)| {
+                let slot = Slot(at);
+                let stands = at != FOREIGN
+                    && self.finally_seen(&self.checker.records.get(slot)) != Some(false)
+                    && !self.is_uncommitted(slot);
+                stands.then_some(Row { log, group: 0, offset: Some(offset), slot })
+            },
+        )
     }
 
     /// How often each input was copied into an output that is visible, by its offset.
@@ -62,7 +64,7 @@ impl Closing<'_> {
         for copied in &log.copies {
             let slot = Slot(copied.output);
             let record = self.checker.records.get(slot);
-            let is_visible = self.finally_seen(record).unwrap_or(record.is_read_committed())
+            let is_visible = self.finally_seen(&record).unwrap_or(record.is_read_committed())
                 && !self.is_uncommitted(slot);
             if is_visible {
                 *copies.entry(copied.offset).or_insert(0) += 1;

@@ -26,7 +26,7 @@ pub(super) enum Removal {
 
 /// What was done to a record that the final reads lack or could not look for.
 #[derive(Default)]
-struct Rows {
+pub(super) struct Rows {
     lost: Vec<Row>,
     unseen: Vec<Row>,
     read_then_lost: Vec<Row>,
@@ -54,13 +54,7 @@ fn group_of(fate: Fate, acks: Option<Acks>) -> u8 {
 }
 
 impl Closing<'_> {
-    pub(super) fn losses(&self) -> Losses {
-        let mut rows = Rows::default();
-        for (_, slot, record) in self.records() {
-            if record.is_sent() {
-                self.weigh(slot, record, &mut rows);
-            }
-        }
+    pub(super) fn losses(&self, mut rows: Rows) -> Losses {
         self.passed_over(&mut rows);
         let mut lost = self.answer(Kind::LostWrite, rows.lost, |run| self.lost_because(run));
         if rows.perhaps > 0 {
@@ -77,7 +71,17 @@ impl Closing<'_> {
         Losses { lost, unseen, read_then_lost }
     }
 
-    fn weigh(&self, slot: Slot, record: &records::Record, rows: &mut Rows) {
+    /// Weighs a record that was sent. `seen`: whether the final reads saw it, if its log was finally read.
+    pub(super) fn weigh(
+        &self,
+        slot: Slot,
+        record: &records::Record,
+        seen: Option<bool>,
+        rows: &mut Rows,
+    ) {
+        if seen == Some(true) {
+            return;
+        }
         let checker = self.checker;
         let log = checker.logs[record.log as usize].log;
         // A damaged record is told as corrupted, one of a deleted topic is gone with it.
@@ -89,7 +93,7 @@ impl Closing<'_> {
         let group = group_of(record.fate(), checker.acks_of(checker.records.id(slot)));
         let row = Row { log: record.log, group, offset, slot };
         let acknowledged = record.fate() == Fate::Ok || self.must_have_committed(slot, record);
-        match self.finally_seen(record) {
+        match seen {
             Some(true) => {}
             None if acknowledged && !record.is_read() => rows.not_looked_for.push(row),
             None => {}
@@ -174,7 +178,8 @@ impl Closing<'_> {
                 let sent_ms = self.checker.records.get(row.slot).sent_ms;
                 let gap_after = open.peek().is_some_and(|(at_ms, _)| *at_ms > sent_ms);
                 // Another record was read in its place.
-                let other = state.table.get(offset).filter(|occupant| *occupant != FOREIGN);
+                let other =
+                    self.checker.seen_at(state, offset).filter(|occupant| *occupant != FOREIGN);
                 let other_after = other.is_some_and(|occupant| {
                     self.checker.records.get(Slot(occupant)).read_ms > sent_ms
                 });
@@ -257,7 +262,7 @@ impl Closing<'_> {
     fn say_overwritten(&self, run: &[Row], text: &mut String) {
         let state = &self.checker.logs[run[0].log as usize];
         let other = |row: &Row| {
-            let occupant = state.table.get(row.offset?)?;
+            let occupant = self.checker.seen_at(state, row.offset?)?;
             (occupant != FOREIGN && occupant != row.slot.0).then_some((row.offset?, occupant))
         };
         let mut others = run.iter().filter_map(other);

@@ -12,33 +12,54 @@ struct Furthest {
     slot: Slot,
 }
 
+/// What the order of records came to so far, log by log.
+pub(super) struct Order {
+    furthest: Vec<Option<Furthest>>,
+    /// By log: the run under way, if there is one.
+    open: Vec<Option<usize>>,
+    /// Each with the record that they stand before. A run goes on while the session's next records in this log stand
+    /// before the same one.
+    runs: Vec<(Slot, Vec<Row>)>,
+    count: u64,
+}
+
+impl Order {
+    pub(super) fn over(logs: usize) -> Order {
+        Order { furthest: vec![None; logs], open: vec![None; logs], runs: Vec::new(), count: 0 }
+    }
+}
+
 impl Closing<'_> {
-    pub(super) fn reordered(&self) -> Answer {
-        let mut furthest: Vec<Option<Furthest>> = vec![None; self.checker.logs.len()];
-        // A run goes on while the session's next records in this log stand before the same one.
-        let mut runs: Vec<(Slot, Vec<Row>)> = Vec::new();
-        let mut open: Vec<Option<usize>> = vec![None; self.checker.logs.len()];
-        let mut count = 0;
-        for (session, slot, record) in self.records() {
-            let Some(offset) = self.first_appearance(slot, record) else { continue };
-            let log = record.log as usize;
-            let ahead = furthest[log].filter(|ahead| ahead.session == session);
-            let Some(ahead) = ahead.filter(|ahead| ahead.offset > offset) else {
-                furthest[log] = Some(Furthest { session, offset, slot });
-                open[log] = None;
-                continue;
-            };
-            count += 1;
-            let row = Row { log: record.log, group: 0, offset: Some(offset), slot };
-            match open[log] {
-                Some(index) => runs[index].1.push(row),
-                None => {
-                    open[log] = Some(runs.len());
-                    runs.push((ahead.slot, vec![row]));
-                }
+    /// Takes the next record of a session.
+    pub(super) fn order(
+        &self,
+        session: usize,
+        slot: Slot,
+        record: &records::Record,
+        order: &mut Order,
+    ) {
+        let Some(offset) = self.first_appearance(slot, record) else { return };
+        let log = record.log as usize;
+        let ahead = order.furthest[log].filter(|ahead| ahead.session == session);
+        let Some(ahead) = ahead.filter(|ahead| ahead.offset > offset) else {
+            order.furthest[log] = Some(Furthest { session, offset, slot });
+            order.open[log] = None;
+            return;
+        };
+        order.count += 1;
+        let row = Row { log: record.log, group: 0, offset: Some(offset), slot };
+        match order.open[log] {
+            Some(index) => order.runs[index].1.push(row),
+            None => {
+                order.open[log] = Some(order.runs.len());
+                order.runs.push((ahead.slot, vec![row]));
             }
         }
-        let findings = runs
+    }
+
+    pub(super) fn reordered(&self, order: &Order) -> Answer {
+        let findings = order
+            .runs
             .iter()
             .take(self.checker.options.findings_max)
             .map(|(ahead, run)| {
@@ -50,7 +71,7 @@ impl Closing<'_> {
                 finding
             })
             .collect();
-        Answer { count, findings, unknown: None }
+        Answer { count: order.count, findings, unknown: None }
     }
 
     /// Where a record stands first in its log: by the final reads, or by any where there are none.
@@ -58,7 +79,7 @@ impl Closing<'_> {
         if !record.is_sent() || !record.is_read() || self.finally_seen(record) == Some(false) {
             return None;
         }
-        let Some(elsewhere) = self.checker.records.elsewhere(slot) else {
+        let Some(elsewhere) = self.checker.records.elsewhere_of(slot, record) else {
             return Some(record.offset);
         };
         let mask = *self.covered[record.log as usize].as_ref().unwrap_or(&0);
@@ -71,7 +92,7 @@ impl Closing<'_> {
         let first = records.id(run[0].slot);
         let before = records.id(ahead);
         let count = run.len() as u64;
-        let where_ahead = self.first_appearance(ahead, records.get(ahead)).unwrap_or(-1);
+        let where_ahead = self.first_appearance(ahead, &records.get(ahead)).unwrap_or(-1);
         format!(
             "Session {} sent sequence {} before sequence {} to {}, but the log holds them the other way round: {} at offset {}, {} at offset {}. {} stand{} before a record that was sent earlier.",
             first.session.0,

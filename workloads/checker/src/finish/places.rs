@@ -5,21 +5,9 @@ use super::prose::{at, between, count_of, number, offset, them, were};
 use super::*;
 
 impl Closing<'_> {
-    fn rows_of(&self, wanted: impl Fn(Slot, &records::Record) -> bool) -> Vec<Row> {
-        let row = |(_, slot, record): (usize, Slot, &records::Record)| {
-            let offset = Some(record.offset);
-            wanted(slot, record).then_some(Row { log: record.log, group: 0, offset, slot })
-        };
-        self.records().filter_map(row).collect()
-    }
-
-    pub(super) fn duplicates(&self) -> Answer {
+    pub(super) fn duplicates(&self, rows: Vec<Row>) -> Answer {
         let records = &self.checker.records;
-        let twice = |slot, record: &records::Record| {
-            record.is_sent()
-                && records.elsewhere(slot).is_some_and(|elsewhere| elsewhere.places.len() > 1)
-        };
-        self.answer(Kind::Duplicate, self.rows_of(twice), |run| {
+        self.answer(Kind::Duplicate, rows, |run| {
             let first = run[0].slot;
             let id = records.id(first);
             let mut places: Vec<i64> = records
@@ -39,27 +27,17 @@ impl Closing<'_> {
         })
     }
 
-    pub(super) fn inconsistent_offsets(&self) -> Answer {
-        let mut answer = self.acknowledged_elsewhere();
+    pub(super) fn inconsistent_offsets(&self, rows: Vec<Row>) -> Answer {
+        let mut answer = self.acknowledged_elsewhere(rows);
         for index in 0..self.checker.logs.len() {
             self.conflicts_of(index, &mut answer);
         }
         answer
     }
 
-    /// Acknowledged at one offset, and only ever read at another.
-    fn acknowledged_elsewhere(&self) -> Answer {
+    fn acknowledged_elsewhere(&self, rows: Vec<Row>) -> Answer {
         let records = &self.checker.records;
-        let disagrees = |slot, record: &records::Record| {
-            let Some(elsewhere) = records.elsewhere(slot) else { return false };
-            let Some(acknowledged_at) = elsewhere.acknowledged_at else { return false };
-            // Gone for good is told as the loss that it is.
-            record.is_sent()
-                && record.fate() == Fate::Ok
-                && self.finally_seen(record) != Some(false)
-                && elsewhere.places.iter().all(|place| place.offset != acknowledged_at)
-        };
-        self.answer(Kind::InconsistentOffsets, self.rows_of(disagrees), |run| {
+        self.answer(Kind::InconsistentOffsets, rows, |run| {
             let record = records.get(run[0].slot);
             let id = records.id(run[0].slot);
             format!(
@@ -146,15 +124,8 @@ impl Closing<'_> {
         text
     }
 
-    pub(super) fn resurrected(&self) -> Answer {
-        // Records of aborted transactions stand in the log, and only some readers may have them: those are G1a.
-        let failed = |slot, record: &records::Record| {
-            record.is_sent()
-                && record.is_read()
-                && record.fate() == Fate::Fail
-                && self.transaction_of(slot).is_none()
-        };
-        self.answer(Kind::Resurrected, self.rows_of(failed), |run| {
+    pub(super) fn resurrected(&self, rows: Vec<Row>) -> Answer {
+        self.answer(Kind::Resurrected, rows, |run| {
             let record = self.checker.records.get(run[0].slot);
             let id = self.checker.records.id(run[0].slot);
             format!(
@@ -193,20 +164,8 @@ impl Closing<'_> {
     }
 
     /// Records of this run's form that nobody sent to the log in which they were found.
-    pub(super) fn phantoms(&self) -> Answer {
+    pub(super) fn phantoms(&self, unsent: Vec<BTreeMap<i64, Sighting>>) -> Answer {
         let mut answer = Answer::default();
-        let mut unsent = vec![BTreeMap::new(); self.checker.logs.len()];
-        for (_, slot, record) in self.records() {
-            if !record.is_sent() && record.is_read() {
-                let reader = self.checker.passes.reader_of(record.reader);
-                let id = self.checker.records.id(slot);
-                let sighting = Sighting { id, at_ms: record.read_ms, reader, sent_to: None };
-                let of_log: &mut BTreeMap<i64, Sighting> = &mut unsent[record.log as usize];
-                of_log.insert(record.offset, sighting);
-                let places = self.checker.records.elsewhere(slot).map(|known| &known.places);
-                of_log.extend(places.into_iter().flatten().map(|place| (place.offset, sighting)));
-            }
-        }
         let cut = self.checker.facts.cut.as_deref();
         let mut unmatched = 0;
         for (state, mut unsent) in self.checker.logs.iter().zip(unsent) {

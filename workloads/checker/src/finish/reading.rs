@@ -88,13 +88,14 @@ impl Closing<'_> {
                 && record.log as usize == index
                 && record.sent_ms <= gap.at_ms
                 // Lost is told as such: it follows that later readers do not get it.
-                && self.finally_seen(record) != Some(false)
+                && self.finally_seen(&record) != Some(false)
                 && !self.is_uncommitted(slot)
-                && !(gap.from_start && self.may_have_been_taken(record, gap.at_ms));
+                && !(gap.from_start && self.may_have_been_taken(&record, gap.at_ms));
             let row = Row { log: index as u32, group: 0, offset: Some(offset), slot };
             exists.then_some(row)
         };
-        checker.logs[index].table.range(gap.from, gap.to).filter_map(existing).collect()
+        let table = &checker.logs[index].table;
+        table.range(&checker.offsets, gap.from, gap.to).filter_map(existing).collect()
     }
 
     /// Retention may have taken it from the log in which a reader then began. Each replica deletes for itself, and with a new

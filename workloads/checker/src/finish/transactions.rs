@@ -8,8 +8,53 @@ use super::loss::Removal;
 use super::prose::{at, count_of, number, offset, were};
 use super::*;
 use crate::transactions::{Early, State, Transaction};
+use rustc_hash::FxHashMap;
+
+/// What the sweep finds of transactions.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// Of aborted ones, and handed to readers of committed records.
+    aborted: Vec<Row>,
+    /// Of fenced ones, and handed to such readers.
+    stale: Vec<Row>,
+    /// By transaction: records that readers of committed records have for good.
+    visible: FxHashMap<u32, u64>,
+    /// What the final reads lack, each with its transaction.
+    missing: Vec<(u32, Row)>,
+}
 
 impl Closing<'_> {
+    /// Notes what a record says of its transaction.
+    pub(super) fn part_of_transaction(
+        &self,
+        slot: Slot,
+        record: &records::Record,
+        seen: Option<bool>,
+        parts: &mut Parts,
+    ) {
+        let Some((index, transaction)) = self.transaction_of(slot) else { return };
+        let offset = self.checker.records.acknowledged_offset(slot);
+        let offset = offset.or_else(|| record.is_read().then_some(record.offset));
+        let row = Row { log: record.log, group: 0, offset, slot };
+        if record.is_read_committed() {
+            if transaction.is_aborted() {
+                parts.aborted.push(row);
+            }
+            if transaction.was_fenced {
+                parts.stale.push(row);
+            }
+        }
+        let is_gone = seen == Some(false);
+        if record.is_read_committed() && !is_gone {
+            *parts.visible.entry(index).or_insert(0) += 1;
+        } else if is_gone
+            && !self.checker.is_deleted(self.checker.logs[record.log as usize].log)
+            && matches!(self.removal(record, offset), Removal::Unexplained)
+        {
+            parts.missing.push((index, row));
+        }
+    }
+
     pub(super) fn transaction_of(&self, slot: Slot) -> Option<(u32, &Transaction)> {
         let transactions = &self.checker.transactions;
         if transactions.is_empty() {
@@ -33,30 +78,19 @@ impl Closing<'_> {
     }
 
     /// One kind's answer; `None` for kinds that are not looked for here.
-    pub(super) fn of_transactions(&self, kind: Kind) -> Option<Answer> {
+    pub(super) fn of_transactions(&self, kind: Kind, parts: &mut Parts) -> Option<Answer> {
         Some(match kind {
-            Kind::G1a => self.aborted_reads(),
+            Kind::G1a => self.aborted_reads(std::mem::take(&mut parts.aborted)),
             Kind::G1b => self.early_reads(false),
             Kind::PrecommittedRead => self.early_reads(true),
-            Kind::TornTransaction => self.torn(),
-            Kind::StaleEpochWrite => self.stale_writes(),
+            Kind::TornTransaction => self.torn(parts),
+            Kind::StaleEpochWrite => self.stale_writes(std::mem::take(&mut parts.stale)),
             _ => return None,
         })
     }
 
-    /// Records of transactions that `wanted` and that readers of committed records were handed.
-    fn visible(&self, wanted: impl Fn(&Transaction) -> bool) -> Vec<Row> {
-        let row = |(_, slot, record): (usize, Slot, &records::Record)| {
-            let is_wanted = record.is_read_committed()
-                && self.transaction_of(slot).is_some_and(|(_, transaction)| wanted(transaction));
-            let offset = Some(record.offset);
-            is_wanted.then_some(Row { log: record.log, group: 0, offset, slot })
-        };
-        self.records().filter_map(row).collect()
-    }
-
-    fn aborted_reads(&self) -> Answer {
-        self.answer(Kind::G1a, self.visible(Transaction::is_aborted), |run| {
+    fn aborted_reads(&self, rows: Vec<Row>) -> Answer {
+        self.answer(Kind::G1a, rows, |run| {
             let (record, transaction) = self.first_of(run);
             format!(
                 "{} of {} {} handed to a reader of committed records, and {} transaction {} of session {}, which ended as aborted {}: offset {} was read {}.",
@@ -110,36 +144,20 @@ impl Closing<'_> {
         })
     }
 
-    fn torn(&self) -> Answer {
-        let list = &self.checker.transactions.list;
-        let mut visible = vec![0u64; list.len()];
-        let mut missing: Vec<(u32, Row)> = Vec::new();
-        for (_, slot, record) in self.records().filter(|(_, _, record)| record.is_sent()) {
-            let Some((index, _)) = self.transaction_of(slot) else { continue };
-            if record.is_read_committed() && self.finally_seen(record) != Some(false) {
-                visible[index as usize] += 1;
-                continue;
-            }
-            let offset = self.checker.records.acknowledged_offset(slot);
-            let gone = self.finally_seen(record) == Some(false)
-                && !self.checker.is_deleted(self.checker.logs[record.log as usize].log)
-                && matches!(self.removal(record, offset), Removal::Unexplained);
-            if gone {
-                missing.push((index, Row { log: record.log, group: 0, offset, slot }));
-            }
-        }
-        let is_torn = |(index, _): &&(u32, Row)| visible[*index as usize] > 0;
-        let rows = missing.iter().filter(is_torn).map(|(_, row)| *row).collect();
+    fn torn(&self, parts: &Parts) -> Answer {
+        let visible = |index: &u32| parts.visible.get(index).copied().unwrap_or(0);
+        let is_torn = |(index, _): &&(u32, Row)| visible(index) > 0;
+        let rows = parts.missing.iter().filter(is_torn).map(|(_, row)| *row).collect();
         self.answer(Kind::TornTransaction, rows, |run| {
             let (index, transaction) =
                 self.transaction_of(run[0].slot).expect("rows of transactions");
             let session = transaction.session.0;
-            let missing = missing.iter().filter(|(of, _)| *of == index).count() as u64;
+            let missing = parts.missing.iter().filter(|(of, _)| *of == index).count() as u64;
             format!(
                 "Transaction {} of session {session} {}, and {} of its records stand in the logs for readers of committed records, but {} {} not there, of {} among others.",
                 number(transaction.number),
                 ending_in_words(transaction),
-                number(visible[index as usize]),
+                number(visible(&index)),
                 number(missing),
                 if missing == 1 { "is" } else { "are" },
                 self.log_of(run),
@@ -147,8 +165,8 @@ impl Closing<'_> {
         })
     }
 
-    fn stale_writes(&self) -> Answer {
-        self.answer(Kind::StaleEpochWrite, self.visible(|one| one.was_fenced), |run| {
+    fn stale_writes(&self, rows: Vec<Row>) -> Answer {
+        self.answer(Kind::StaleEpochWrite, rows, |run| {
             let (record, transaction) = self.first_of(run);
             let count = run.len() as u64;
             format!(
@@ -164,7 +182,7 @@ impl Closing<'_> {
         })
     }
 
-    fn first_of(&self, run: &[Row]) -> (&records::Record, &Transaction) {
+    fn first_of(&self, run: &[Row]) -> (records::Record, &Transaction) {
         let slot = run[0].slot;
         let (_, transaction) = self.transaction_of(slot).expect("rows of transactions");
         (self.checker.records.get(slot), transaction)

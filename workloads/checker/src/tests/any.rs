@@ -28,7 +28,7 @@ fn any_seen() -> impl Strategy<Value = Seen> {
     ]
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
+pub(super) fn any_event() -> impl Strategy<Value = Event> {
     let outcome = prop_oneof![
         4 => number().prop_map(|offset| Outcome::Ok { offset: Some(offset) }),
         1 => Just(Outcome::Ok { offset: None }),

@@ -167,7 +167,10 @@ impl History {
     }
 
     pub(super) fn check(&self) -> Report {
-        let mut checker = Checker::new(Options::default());
+        self.check_by(Checker::new(Options::default()))
+    }
+
+    pub(super) fn check_by(&self, mut checker: Checker) -> Report {
         for (index, event) in self.events.iter().enumerate() {
             let mono_ns = (index as u64 + 1) * 10_000_000;
             checker.feed(&Time { mono_ns, wall_ms: 0 }, event);

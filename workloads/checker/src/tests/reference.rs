@@ -125,7 +125,7 @@ fn brute_force(history: &History) -> BTreeMap<Kind, u64> {
 
 /// What a plan of damage does to the polls of a clean history.
 #[derive(Clone, Debug)]
-enum Damage {
+pub(super) enum Damage {
     /// No reader, or only one of them, gets this record.
     Remove {
         nth: usize,
@@ -149,7 +149,7 @@ enum Damage {
     },
 }
 
-fn any_damage() -> impl Strategy<Value = Damage> {
+pub(super) fn any_damage() -> impl Strategy<Value = Damage> {
     let reader = prop_oneof![Just(None), Just(Some(LIVE)), Just(Some(60)), Just(Some(61))];
     let outcome = prop_oneof![
         Just(Outcome::Fail),
@@ -196,7 +196,7 @@ fn change_polls(
     }
 }
 
-fn plant(history: &mut History, damage: &Damage) {
+pub(super) fn plant(history: &mut History, damage: &Damage) {
     let ids = polled_ids(history);
     let (Damage::Remove { nth, .. }
     | Damage::Repeat { nth }

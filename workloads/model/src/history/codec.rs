@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 
 /// First bytes of every history.
 pub const MAGIC: [u8; 8] = *b"HWHIST\r\n";
-/// Of the layout. A reader refuses a file with a higher one.
-pub const VERSION: u16 = 1;
+/// Of the layout. A reader refuses a file with a higher one. Version 1 had no kind of its own for the end of a log.
+pub const VERSION: u16 = 2;
 /// Magic, version, two reserved bytes, CRC32C of these twelve.
 pub const FILE_HEADER_BYTES: usize = 16;
 /// Payload length, number of events, CRC32C of both and of the payload.
@@ -36,6 +36,7 @@ mod tag {
     pub(super) const SEND: u8 = 1;
     pub(super) const SENT: u8 = 2;
     pub(super) const POLLED: u8 = 3;
+    pub(super) const END_OF_LOG: u8 = 4;
     pub(super) const MASK: u8 = 0x1f;
     /// The wall clock has gone on exactly as the monotonic clock has: no residual follows.
     pub(super) const WALL_AS_PREDICTED: u8 = 0x20;

@@ -1,7 +1,7 @@
 //! Reading.
 
 use super::super::varint::{Cursor, Malformed};
-use super::super::{Event, LogRef, Outcome, RecordId, Seen, Session, Time};
+use super::super::{Event, LogRef, Outcome, ReaderEvent, RecordId, Seen, Session, Time};
 use super::{
     BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, Context, FILE_HEADER_BYTES, MAGIC, VERSION, apply,
     log_ref, outcome, record_id, seen, tag,
@@ -40,8 +40,8 @@ pub struct Decoder {
     position: u64,
     header_read: bool,
     cut: Option<Ending>,
-    /// Events of the block under way, last one first.
-    ready: Vec<(Time, Event)>,
+    /// Events of the block under way.
+    ready: std::vec::IntoIter<(Time, Event)>,
 }
 
 impl Default for Decoder {
@@ -58,7 +58,7 @@ impl Decoder {
             position: 0,
             header_read: false,
             cut: None,
-            ready: Vec::new(),
+            ready: Vec::new().into_iter(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Decoder {
     #[allow(clippy::should_implement_trait, reason = "it may have more after a `None`")]
     pub fn next(&mut self) -> Result<Option<(Time, Event)>, NotAHistory> {
         loop {
-            if let Some(event) = self.ready.pop() {
+            if let Some(event) = self.ready.next() {
                 return Ok(Some(event));
             }
             if self.cut.is_some() || !self.read_header()? || !self.read_block() {
@@ -162,9 +162,8 @@ impl Decoder {
             Err("its checksum does not match: it was damaged")
         };
         match decoded {
-            Ok(mut decoded) => {
-                decoded.reverse();
-                self.ready = decoded;
+            Ok(decoded) => {
+                self.ready = decoded.into_iter();
                 self.take(BLOCK_HEADER_BYTES + length);
             }
             Err(reason) => {
@@ -244,6 +243,7 @@ fn decode_event(cursor: &mut Cursor, context: &mut Context) -> Result<(Time, Eve
         }
         tag::SENT => decode_sent(cursor, context)?,
         tag::POLLED => decode_polled(cursor, context)?,
+        tag::END_OF_LOG => decode_end_of_log(cursor, context)?,
         _ => return Err(Malformed("it holds a kind of event that this highwater does not know")),
     };
     Ok((time, event))
@@ -312,6 +312,15 @@ fn decode_polled(cursor: &mut Cursor, context: &mut Context) -> Result<Event, Ma
         context.polled.insert(log, offset);
     }
     Ok(Event::Polled { reader, pass, log, records })
+}
+
+fn decode_end_of_log(cursor: &mut Cursor, context: &Context) -> Result<Event, Malformed> {
+    let reader = Session(cursor.u32()?);
+    let pass = cursor.u32()?;
+    let log = decode_log(cursor)?;
+    let before = context.polled.get(&log).copied().unwrap_or(0);
+    let offset = before.wrapping_add(cursor.i64()?);
+    Ok(Event::Reader { reader, pass, what: ReaderEvent::EndOfLog { log, offset } })
 }
 
 fn decode_polled_id(cursor: &mut Cursor, context: &mut Context) -> Result<RecordId, Malformed> {

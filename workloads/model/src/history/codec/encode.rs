@@ -1,7 +1,7 @@
 //! Writing.
 
 use super::super::varint::{put_bytes, put_i64, put_u64};
-use super::super::{Event, LogRef, Outcome, RecordId, Seen, Session, Time};
+use super::super::{Event, LogRef, Outcome, ReaderEvent, RecordId, Seen, Session, Time};
 use super::{
     BLOCK_BYTES_MAX, BLOCK_BYTES_TARGET, Context, MAGIC, VERSION, delta, outcome, seen, tag,
 };
@@ -26,7 +26,7 @@ impl Encoder {
         Encoder { payload: Vec::new(), events: 0, context: Context::default(), header_due: true }
     }
 
-    /// For a file that ends with a whole block: goes on with another block.
+    /// For a file of this version that ends with a whole block: goes on with another block.
     pub fn resume() -> Encoder {
         Encoder { header_due: false, ..Encoder::new() }
     }
@@ -51,17 +51,30 @@ impl Encoder {
                 self.begin(tag::POLLED, time);
                 self.polled(*reader, *pass, *log, records);
             }
-            rare => {
-                self.begin(tag::JSON, time);
-                let text = serde_json::to_vec(rare)
-                    .expect("an event has only text keys, and writing to memory does not fail");
-                put_bytes(&mut self.payload, &text);
+            Event::Reader { reader, pass, what: ReaderEvent::EndOfLog { log, offset } } => {
+                self.begin(tag::END_OF_LOG, time);
+                self.end_of_log(*reader, *pass, *log, *offset);
             }
+            rare => self.rare(time, rare),
         }
         self.events += 1;
         if self.payload.len() >= BLOCK_BYTES_TARGET {
             self.flush_block(out);
         }
+    }
+
+    fn rare(&mut self, time: &Time, event: &Event) {
+        self.begin(tag::JSON, time);
+        let text = serde_json::to_vec(event)
+            .expect("an event has only text keys, and writing to memory does not fail");
+        put_bytes(&mut self.payload, &text);
+    }
+
+    /// Adds an event to the block under way as rare ones are written, whatever it is.
+    #[cfg(test)]
+    pub(super) fn append_as_rare(&mut self, time: &Time, event: &Event) {
+        self.rare(time, event);
+        self.events += 1;
     }
 
     /// Ends the block under way and hands it to `out`. Nothing happens if it is empty, but for the file's header.
@@ -177,6 +190,15 @@ impl Encoder {
                 self.put_log(*sent_to);
             }
         }
+    }
+
+    /// A reader that keeps up is at the end after every other poll.
+    fn end_of_log(&mut self, reader: Session, pass: u32, log: LogRef, offset: i64) {
+        put_u64(&mut self.payload, u64::from(reader.0));
+        put_u64(&mut self.payload, u64::from(pass));
+        self.put_log(log);
+        let before = self.context.polled.get(&log).copied().unwrap_or(0);
+        put_i64(&mut self.payload, offset.wrapping_sub(before));
     }
 
     fn put_polled_id(&mut self, id: RecordId) {

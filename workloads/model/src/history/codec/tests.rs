@@ -191,11 +191,50 @@ fn a_changed_byte_never_changes_an_event() {
 fn foreign_and_newer_files_are_refused_with_a_reason() {
     assert_eq!(decode(b"{\"event\":\"run\"}").1, Err(NotAHistory::Magic));
     let (mut bytes, _) = encode(&every_event(), 3);
-    bytes[8] = 2;
+    bytes[8] = VERSION as u8 + 1;
     assert_eq!(decode(&bytes).1, Err(NotAHistory::Header));
     let crc = crc32c::crc32c(&bytes[..12]);
     bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-    assert_eq!(decode(&bytes).1, Err(NotAHistory::Version(2)));
+    assert_eq!(decode(&bytes).1, Err(NotAHistory::Version(VERSION + 1)));
+}
+
+/// Version 1 wrote the end of a log as it writes rare events; everything else is as it was.
+#[test]
+fn a_file_of_version_1_is_read() {
+    let log = log_ref(0, 3);
+    let (reader, pass, offset) = (Session(9), 1, 400);
+    let before = vec![(offset - 1, Seen::Record(record_id(2, 7)))];
+    let polled = Event::Polled { reader, pass, log, records: before };
+    let end = Event::Reader { reader, pass, what: ReaderEvent::EndOfLog { log, offset } };
+    let time = Time { mono_ns: 5_000_000, wall_ms: 1_700_000_000_000 };
+    let mut encoder = Encoder::new();
+    let mut bytes = Vec::new();
+    encoder.append(&time, &polled, &mut bytes);
+    encoder.append_as_rare(&time, &end);
+    encoder.flush_block(&mut bytes);
+    bytes[8] = 1;
+    let crc = crc32c::crc32c(&bytes[..12]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(decode(&bytes), (vec![(time, polled), (time, end)], Ok(Ending::Whole)));
+}
+
+#[test]
+fn the_end_of_a_log_takes_few_bytes() {
+    let log = log_ref(0, 3);
+    let (reader, pass) = (Session(9), 0);
+    let mut encoder = Encoder::new();
+    let mut out = Vec::new();
+    for index in 0..1000i64 {
+        let time = Time { mono_ns: 5_000_000_000 + index as u64 * 1_000_000, wall_ms: 0 };
+        let offset = 1_000_000_000_000 + index;
+        let records = vec![(offset, Seen::Record(record_id(2, index as u64)))];
+        encoder.append(&time, &Event::Polled { reader, pass, log, records }, &mut out);
+        let what = ReaderEvent::EndOfLog { log, offset: offset + 1 };
+        encoder.append(&time, &Event::Reader { reader, pass, what }, &mut out);
+    }
+    encoder.flush_block(&mut out);
+    let bytes_per_poll = out.len() / 1000;
+    assert!(bytes_per_poll <= 28, "{bytes_per_poll} bytes a poll and an end");
 }
 
 #[test]
@@ -281,6 +320,12 @@ fn any_event() -> impl Strategy<Value = (Time, Event)> {
                 log,
                 records
             }),
+        (any::<u32>(), any::<u32>(), log(), any::<i64>()).prop_map(
+            |(reader, pass, log, offset)| {
+                let what = ReaderEvent::EndOfLog { log, offset };
+                Event::Reader { reader: Session(reader), pass, what }
+            }
+        ),
         any::<String>().prop_map(|plan| Event::Run { run: 0, seed: 1, plan }),
     ];
     (any::<u64>(), any::<i64>(), event)
