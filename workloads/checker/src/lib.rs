@@ -10,6 +10,7 @@
 
 mod finish;
 mod log_table;
+pub mod operations;
 mod passes;
 mod records;
 #[cfg(test)]

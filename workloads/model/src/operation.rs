@@ -28,6 +28,10 @@ impl Atom {
     pub fn raw(self) -> i64 {
         self.0
     }
+
+    pub fn from_raw(raw: i64) -> Atom {
+        Atom(raw)
+    }
 }
 
 impl From<u32> for Atom {
