@@ -21,7 +21,11 @@ impl Order {
     fn new(log: &Log) -> Order {
         let with_offset = |row: &u32| log.row(*row).offset != NO_OFFSET;
         let mut sorted: Vec<u32> = (0..log.rows.len() as u32).filter(with_offset).collect();
-        sorted.sort_unstable_by_key(|row| (log.row(*row).offset, *row));
+        // Where values disagree, one that was read stands for the place, then the lowest.
+        sorted.sort_unstable_by_key(|row| {
+            let place = log.row(*row);
+            (place.offset, !log.is_polled(log.main(*row)), place.value)
+        });
         let mut order = Order {
             position: vec![NONE; log.rows.len()],
             picks: Vec::new(),
@@ -29,20 +33,11 @@ impl Order {
             sorted,
         };
         for row in &order.sorted {
-            let same = order
-                .picks
-                .last()
-                .is_some_and(|pick| log.row(*pick).offset == log.row(*row).offset);
-            if !same {
+            let offset = log.row(*row).offset;
+            if order.picks.last().is_none_or(|pick| log.row(*pick).offset != offset) {
                 order.picks.push(*row);
             }
             order.position[*row as usize] = order.picks.len() as u32 - 1;
-            let pick = order.picks.last_mut().expect("one was put there");
-            // Where values disagree, one that was read stands for the place, then the one known first.
-            let read = |row: u32| log.is_polled(log.main(row));
-            if read(*row) && !read(*pick) {
-                *pick = *row;
-            }
         }
         order.set_writers(log);
         order
