@@ -45,6 +45,8 @@ pub struct Shape {
     pub final_reads: bool,
     /// Every micro-operation takes effect by itself, seen by everybody: what Kafka's transactions keep apart is not.
     pub interleaved: bool,
+    /// A reader that is given a key again goes on where it was, as with committed offsets.
+    pub resumed: bool,
 }
 
 impl Shape {
@@ -62,6 +64,7 @@ impl Shape {
             records_of_key_max: u64::MAX,
             final_reads: true,
             interleaved: false,
+            resumed: false,
         }
     }
 }
@@ -239,8 +242,9 @@ impl Generator {
                 (model::operation::Shape::Keys, chosen.iter().map(|key| atom(*key)).collect());
             self.ready.push(assign);
         }
+        let resumed = self.shape.resumed;
         let client = &mut self.clients[client];
-        client.positions.retain(|key, _| chosen.contains(key));
+        client.positions.retain(|key, _| resumed || chosen.contains(key));
         client.keys = chosen;
     }
 

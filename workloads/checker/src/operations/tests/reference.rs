@@ -66,12 +66,12 @@ fn ops(history: &[Operation]) -> Vec<Op> {
     for (now, line) in history.iter().enumerate() {
         let process = line.process.expect("a process");
         let of_records = is_of_records(line.function.expect("a function"));
-        if line.stage == Some(Stage::Invoke) || !of_records {
-            if let Some(began) = open.remove(&process) {
-                let mut lost = op(&history[began], Some(began), usize::MAX);
-                lost.stage = Stage::Info;
-                ops.push(lost);
-            }
+        if (line.stage == Some(Stage::Invoke) || !of_records)
+            && let Some(began) = open.remove(&process)
+        {
+            let mut lost = op(&history[began], Some(began), usize::MAX);
+            lost.stage = Stage::Info;
+            ops.push(lost);
         }
         if line.stage == Some(Stage::Invoke) {
             if of_records {
@@ -265,10 +265,9 @@ impl Reference {
                 }
                 if let (Some(first), Some(last), true) =
                     (sends.first(), sends.last(), op.stage != Stage::Fail)
+                    && let Some(before) = senders.insert(op.process, *last)
                 {
-                    if let Some(before) = senders.insert(op.process, *last) {
-                        add(delta(before, *first), None, Kind::NonmonotonicSend);
-                    }
+                    add(delta(before, *first), None, Kind::NonmonotonicSend);
                 }
             }
         }
@@ -380,21 +379,21 @@ fn compare(seed: u64) -> usize {
     let defects = [0, 5, 20, 60][(seed % 4) as usize];
     let steps = [20, 40, 70][(seed / 4 % 3) as usize];
     let keys = 1 + seed % 3;
-    let final_reads = seed % 5 != 0;
+    let final_reads = !seed.is_multiple_of(5);
     let interleaved = seed % 7 < 3;
     let defects = if interleaved { defects / 4 } else { defects };
     let shape = Shape { defects, steps, keys, final_reads, interleaved, ..Shape::small() };
     let history = Generator::new(seed, shape).history();
     let reference = Reference::new(&history);
     assert!(reference.ops.len() <= 128);
-    let ww_deps = seed % 2 == 0;
+    let ww_deps = seed.is_multiple_of(2);
     let mut counts = BTreeMap::new();
     reference.records(&mut counts);
     reference.steps(&mut counts);
     reference.cycles(ww_deps, &mut counts);
     let options = Options {
         ww_deps,
-        via: if seed % 3 == 0 { Via::Subscribe } else { Via::Assign },
+        via: if seed.is_multiple_of(3) { Via::Subscribe } else { Via::Assign },
         stuck_polls_min: usize::MAX,
         ..Options::default()
     };

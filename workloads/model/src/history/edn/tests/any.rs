@@ -23,12 +23,14 @@ fn place() -> impl Strategy<Value = Place> {
     prop_oneof![Just(Place::Unsaid), Just(Place::Unknown), (-2..99i64).prop_map(Place::At)]
 }
 
+type Records = Vec<(Option<i64>, Atom)>;
+
 /// Micro-operations before they lie flat.
 #[derive(Clone, Debug)]
 enum Micro {
     Send(Atom, Atom, Place),
     Pending,
-    Poll(Vec<(Atom, Vec<(Option<i64>, Atom)>)>),
+    Poll(Vec<(Atom, Records)>),
     Verbatim,
 }
 
@@ -185,7 +187,7 @@ proptest! {
         cut in 0..1000usize,
     ) {
         let text = history(&operations);
-        let bytes = &text.as_bytes()[..text.len() * cut.min(999).max(200) / 999];
+        let bytes = &text.as_bytes()[..text.len() * cut.clamp(200, 999) / 999];
         let whole = in_pieces(bytes, bytes.len());
         for size in sizes {
             prop_assert_eq!(&in_pieces(bytes, size), &whole);
