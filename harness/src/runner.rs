@@ -217,7 +217,8 @@ impl<'a> Live<'a> {
         let (portions, followed) = channel();
         let recorder =
             Arc::new(Recorder::create(&self.run.file("history.hwh"), self.clock, portions)?);
-        let checker = Checker::new(checker::Options::default());
+        let spill = Box::new(FileSpill::new(self.run.path()));
+        let checker = Checker::with_spill(checker::Options::default(), spill);
         let measure = Measure::new(self.plan.time.deadline.0);
         let follower = Follower::start(followed, self.plan.topic.partitions, checker, measure);
         let shared = Shared {

@@ -12,6 +12,7 @@
 mod finish;
 mod groups;
 mod log_table;
+pub mod operations;
 mod pages;
 mod passes;
 mod records;

@@ -7,6 +7,7 @@
 //! (session, sequence), never a predicted offset.
 
 pub mod codec;
+pub mod edn;
 pub mod json;
 mod varint;
 

@@ -8,5 +8,6 @@ pub mod facts;
 pub mod fault;
 pub mod finding;
 pub mod history;
+pub mod operation;
 pub mod settings;
 pub mod verdict;

@@ -1,0 +1,9 @@
+mod any;
+mod clean;
+mod cycles;
+mod found;
+mod generator;
+mod history;
+mod limits;
+mod reads;
+mod reference;
