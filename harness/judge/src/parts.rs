@@ -184,10 +184,14 @@ pub(super) fn agreement(inputs: &Inputs) -> Promise {
 }
 
 pub(super) fn reading(inputs: &Inputs) -> Promise {
+    let mut kinds = vec![Kind::PollSkip, Kind::NonmonotonicPoll, Kind::Reappeared];
+    // Within one transaction, where there are any.
+    let within = [Kind::IntPollSkip, Kind::IntNonmonotonicPoll];
+    kinds.extend(within.into_iter().filter(|kind| inputs.check(*kind).is_some()));
     part(
         "reading",
         "a reader gets every record of a log, in order, once, but for what its own moves explain",
-        &[Kind::PollSkip, Kind::NonmonotonicPoll, Kind::Reappeared],
+        &kinds,
         inputs,
         |finding| {
             let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);

@@ -35,7 +35,8 @@ struct Closing<'a> {
 
 impl Checker {
     /// No event follows. Gives the answers.
-    pub fn finish(self) -> Report {
+    pub fn finish(mut self) -> Report {
+        let cycles = self.cycles.take();
         let covered: Vec<_> = (0..self.logs.len()).map(|index| self.coverage(index)).collect();
         let incomplete = self.incomplete(&covered);
         let closing = Closing { checker: &self, covered, incomplete };
@@ -46,7 +47,7 @@ impl Checker {
         let nothing_read = (counts.polled == 0
             && counts.ok + counts.info + counts.unacknowledged > 0)
             .then(|| "no reader was handed any record".to_string());
-        let checks = Kind::all()
+        let mut checks: Vec<Check> = Kind::all()
             .filter_map(|kind| {
                 let answer = match kind {
                     Kind::LostWrite => std::mem::take(&mut losses.lost),
@@ -57,6 +58,10 @@ impl Checker {
                 Some(closing.check(kind, answer, nothing_read.as_deref()))
             })
             .collect();
+        if let Some(cycles) = cycles.filter(|_| !self.transactions.is_empty()) {
+            checks.extend(cycles.finish(|log| self.topic_name(log)));
+            checks.sort_by_key(|check| Kind::of(&check.name));
+        }
         let facts = closing.facts(&counts, &open_sends);
         let warnings = self.warnings();
         let report = Report { checks, counts, facts, warnings };

@@ -9,6 +9,7 @@
 //!
 //! Feed events in the order in which they were written down, then `finish`.
 
+mod cycle_search;
 mod finish;
 mod groups;
 mod log_table;
@@ -21,6 +22,7 @@ mod spill;
 mod tests;
 mod transactions;
 
+use cycle_search::CycleSearch;
 use groups::Groups;
 use log_table::{Conflict, FOREIGN, Gap, LogTable, OffsetPages};
 use model::facts::{HistoryFacts, LogFacts, ProducerFacts, TopicFacts};
@@ -133,6 +135,8 @@ pub struct Checker {
     passes: Passes,
     transactions: Transactions,
     groups: Groups,
+    /// From the first producer with a transactional id on.
+    cycles: Option<Box<CycleSearch>>,
     facts: HistoryFacts,
     counts: Counts,
     now_ms: u32,
@@ -170,6 +174,7 @@ impl Checker {
             passes: Passes::default(),
             transactions: Transactions::default(),
             groups: Groups::default(),
+            cycles: None,
             facts: HistoryFacts::default(),
             counts: Counts::default(),
             now_ms: 0,
@@ -195,6 +200,10 @@ impl Checker {
         let now_ms = u32::try_from(time.mono_ns / 1_000_000).unwrap_or(u32::MAX);
         (self.now_ms, self.now_ns) = (now_ms, time.mono_ns);
         self.facts.last_event_ms = self.facts.last_event_ms.max(u64::from(now_ms));
+        if let Some(cycles) = &mut self.cycles {
+            let transactions = &self.transactions;
+            cycles.feed(time, event, |reader| transactions.is_committed_reader(reader));
+        }
         match event {
             Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } if self.has_failed() => {
             }
@@ -242,6 +251,9 @@ impl Checker {
             Event::Phase { phase } => self.facts.phases.push((at_ms, *phase)),
             Event::ProducerOpened { session, name, settings } => {
                 self.transactions.opened(*session, settings.transactional_id.as_deref());
+                if settings.transactional_id.is_some() {
+                    self.cycles.get_or_insert_default();
+                }
                 let facts = ProducerFacts {
                     session: *session,
                     name: name.clone(),

@@ -9,6 +9,7 @@
 pub mod codec;
 pub mod edn;
 pub mod json;
+pub mod operations;
 mod varint;
 
 use crate::settings::{ConsumerSettings, ProducerSettings, TopicSettings};

@@ -242,3 +242,55 @@ fn odd_transactions_are_answered() {
     assert_eq!(found(&report), []);
     assert!(report.warnings[0].contains("were written down before"), "{:?}", report.warnings);
 }
+
+/// Each of two transactions reads what the other one wrote, so that neither can have been first.
+#[test]
+fn a_cycle_of_writes_and_reads() {
+    let (other, other_reader) = (Session(2), 52);
+    let theirs = RecordId { session: other, sequence: 0 };
+    let outcome = Outcome::Ok { offset: Some(0) };
+    let committed = |session, reader: u32| {
+        [
+            Event::TransactionEnding { session, transaction: 0, commit: true },
+            Event::TransactionEnded {
+                session,
+                transaction: 0,
+                ending: Ending::Committed,
+                error: None,
+            },
+            Event::PassEnded { reader: Session(reader), pass: 0, complete: false },
+        ]
+    };
+    let mut history = history()
+        .event(opened(2, "u"))
+        .event(reader(other_reader, Isolation::ReadCommitted))
+        .begin(0)
+        .written(0..1)
+        .event(Event::TransactionBegan {
+            session: other,
+            transaction: 0,
+            reader: Some(Session(other_reader)),
+        })
+        .event(Event::Send { id: theirs, log: log(1), intended_mono_ns: 0 })
+        .event(Event::Sent { id: theirs, outcome, error: None })
+        .polled_as(LIVE, 1, &[(0, Seen::Record(theirs))])
+        .polled(other_reader, &[(0, 0)]);
+    for event in committed(other, other_reader).into_iter().chain(committed(Session(1), LIVE)) {
+        history = history.event(event);
+    }
+    history = history.bounds(0, 0, 2).bounds(1, 0, 2);
+    for reader in FINAL {
+        history = history.begin_final(reader).polled(reader, &[(0, 0)]);
+        history =
+            history.polled_as(reader, 1, &[(0, Seen::Record(theirs))]).end_final(reader, true);
+    }
+    let report = history.check();
+    let found = |kind: Kind| check(&report, kind).count;
+    assert_eq!((found(Kind::G1c), found(Kind::G0), found(Kind::G1b)), (1, 0, 2));
+    let finding = &check(&report, Kind::G1c).findings[0];
+    assert_eq!(finding.cycle.len(), 2);
+    assert!(finding.cycle.iter().all(|step| step.edge == model::finding::Edge::WriteRead));
+    let logs: Vec<_> = finding.cycle.iter().filter_map(|step| step.log).collect();
+    assert!(logs.contains(&log(0)) && logs.contains(&log(1)), "{logs:?}");
+    assert!(finding.because.contains("1."), "{}", finding.because);
+}
