@@ -4,6 +4,7 @@ use super::cycles::{Cycle, cycles};
 use super::graph::Graph;
 use super::order::orders;
 use super::prose::{Telling, count_of, offsets, plural, stage};
+use super::records::removable;
 use super::stuck::{Stuck, stuck};
 use super::walk::{BadReads, Step, Steps, Tally, walk};
 use super::{Cleanup, OperationChecker, OperationReport, Options, Via};
@@ -213,11 +214,33 @@ impl Telling<'_> {
         let findings = steps.kept.iter().map(|(step, tally)| self.step(kind, step, tally));
         let mut answer = Answer { findings: findings.collect(), ..Answer::default() };
         answer.count = steps.count;
-        let skip = matches!(kind, Kind::PollSkip | Kind::IntPollSkip);
-        if skip && self.options.cleanup == Some(Cleanup::Compact) && steps.count > 0 {
-            answer.unknown = Some("compaction may have removed what was passed over".into());
+        let skip = matches!(kind, Kind::PollSkip | Kind::IntPollSkip) && steps.count > 0;
+        match self.options.cleanup.filter(|_| skip) {
+            Some(Cleanup::Compact) => {
+                answer.unknown = Some("compaction may have removed what was passed over".into());
+            }
+            Some(Cleanup::Delete) if self.overtaken(&steps) => {
+                answer.unknown = Some(
+                    "retention may have removed what was passed over: no later read began there"
+                        .into(),
+                );
+            }
+            _ => {}
         }
         answer
+    }
+
+    /// Whether retention may explain every one of these skips.
+    fn overtaken(&self, steps: &Steps) -> bool {
+        let beginnings = self.beginnings();
+        let all_kept = steps.kept.len() < self.options.findings_max;
+        all_kept
+            && steps.kept.iter().all(|(step, tally)| {
+                let order = &self.orders[step.key as usize];
+                let last = order.position(step.to).and_then(|to| to.checked_sub(1));
+                let last = last.and_then(|last| self.offset(step.key, order.pick(last)));
+                last.is_some_and(|last| removable(&beginnings, step.key, tally.operation, last))
+            })
     }
 
     fn step(&self, kind: Kind, step: &Step, tally: &Tally) -> Finding {

@@ -29,7 +29,7 @@ struct Gone {
 }
 
 /// Where reads from the beginning of a log began: the operation and the offset of its first record.
-type Beginnings = FxHashMap<u32, Vec<(u32, i64)>>;
+pub(super) type Beginnings = FxHashMap<u32, Vec<(u32, i64)>>;
 
 impl Telling<'_> {
     pub(super) fn lost(&mut self) -> Answer {
@@ -69,10 +69,9 @@ impl Telling<'_> {
             .mains()
             .filter(|main| {
                 let passed = order.extent(log, *main).is_some_and(|extent| extent.1 <= bound);
-                let took_effect = log
-                    .writer(*main)
-                    .map(|writer| self.table.done(writer))
-                    .is_some_and(|done| done.stage == Stage::Ok || done.committed);
+                let committed = |writer| self.table.done(writer).committed;
+                let took_effect =
+                    log.fate(*main) == Fate::Ok || log.writer(*main).is_some_and(committed);
                 passed && took_effect && !log.is_polled(*main)
             })
             .map(|main| self.missing_one(key, log, main, beginnings))
@@ -89,16 +88,14 @@ impl Telling<'_> {
             Some(Cleanup::Compact) => true,
             Some(Cleanup::Delete) => {
                 let writer = log.writer(main).unwrap_or(0);
-                let later = beginnings.get(&key).into_iter().flatten();
-                let mut later = later.filter(|(number, _)| *number > writer);
-                later.all(|(_, begin)| self.offset(key, main).is_some_and(|at| at < *begin))
+                self.offset(key, main).is_some_and(|at| removable(beginnings, key, writer, at))
             }
         };
         Missing { position, main, fate: log.fate(main), excused }
     }
 
     /// Only where retention may remove records does it matter where a log begins.
-    fn beginnings(&self) -> Beginnings {
+    pub(super) fn beginnings(&self) -> Beginnings {
         let mut beginnings = Beginnings::default();
         if self.options.cleanup != Some(Cleanup::Delete) {
             return beginnings;
@@ -338,6 +335,12 @@ impl Telling<'_> {
         finding.evidence.extend(self.read_evidence(key, main));
         finding
     }
+}
+
+/// Whether no read from the beginning after an operation found the log to begin at or below this offset.
+pub(super) fn removable(beginnings: &Beginnings, key: u32, operation: u32, offset: i64) -> bool {
+    let later = beginnings.get(&key).into_iter().flatten();
+    later.filter(|(number, _)| *number > operation).all(|(_, begin)| offset < *begin)
 }
 
 /// In the order of the log, those without a place last; nothing, if nothing is missing.
