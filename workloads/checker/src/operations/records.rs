@@ -129,14 +129,9 @@ impl Telling<'_> {
         let certain = all().count() as u64 - excused;
         answer.count = if certain > 0 { certain } else { excused };
         if excused > 0 {
-            let removed = match self.options.cleanup {
-                Some(Cleanup::Compact) => "compaction may have removed",
-                _ => "no later read began at or before, so that retention may have removed them:",
-            };
-            let others = format!("{}, which {removed} them", count_of(excused, "record"));
-            let others = others.replace(": them", "");
-            answer.unknown = (certain == 0).then(|| format!("only {others}"));
-            answer.note = (certain > 0).then(|| format!("not counted: {others}"));
+            let removed = format!("{} {}", self.remover(), count_of(excused, "record"));
+            answer.unknown = (certain == 0).then(|| removed.clone());
+            answer.note = (certain > 0).then(|| format!("not counted: {removed}"));
         }
         for gone in gone {
             let parts = gone.missing.chunk_by(|a, b| {
@@ -183,12 +178,16 @@ impl Telling<'_> {
             ),
             _ => format!("No poll ever had {}.", plural(count, "it", "them")),
         };
-        let mut finding = self.finding(kind, key, count, format!("{sent}. {rest}"));
+        let mut because = format!("{sent}. {rest}");
+        if first.excused {
+            because += &format!(" But {} {}.", self.remover(), plural(count, "it", "them"));
+        }
+        let mut finding = self.finding(kind, key, count, because);
         finding.first_offset = self.offset(key, first.main);
         finding.last_offset = self.offset(key, last.main);
         let named = part.iter().take(self.options.ids_max);
         finding.ids = named.filter_map(|missing| self.id(key, missing.main)).collect();
-        finding.outcome = Some(if first.excused { "removed?".into() } else { outcome.into() });
+        finding.outcome = Some(outcome.into());
         let times = part.iter().filter_map(|missing| log.writer(missing.main));
         let times = times.map(|writer| u64::from(self.table.done(writer).at_ms));
         if first.fate == Fate::Ok {
@@ -201,6 +200,16 @@ impl Telling<'_> {
         }
         finding.evidence.extend(gone.bound.and_then(|bound| self.read_evidence(key, bound)));
         finding
+    }
+
+    /// What may have taken records away, as the beginning of a sentence.
+    fn remover(&self) -> &'static str {
+        match self.options.cleanup {
+            Some(Cleanup::Compact) => "compaction may have removed",
+            _ => {
+                "no later read from the beginning found the log to begin there, and retention may have removed"
+            }
+        }
     }
 
     pub(super) fn duplicates(&mut self) -> Answer {
