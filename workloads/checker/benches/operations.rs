@@ -59,7 +59,13 @@ fn main() {
     let sizes: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     let is_name = |word: &String| word.chars().all(|char| char.is_ascii_lowercase());
     let wanted: Vec<String> = std::env::args().skip(1).filter(is_name).collect();
-    let sizes = if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes };
+    // Without `--bench` it is run as a test among others.
+    let measured = std::env::args().any(|word| word == "--bench");
+    let sizes = match (sizes.is_empty(), measured) {
+        (false, _) => sizes,
+        (true, true) => vec![100_000, 1_000_000],
+        (true, false) => vec![1_000],
+    };
     for size in sizes {
         for (name, transactions, interleaved) in [
             ("assign", false, false),
