@@ -1,7 +1,8 @@
 //! From the bytes of an EDN history to its verdict, and from parsed operations: operations a second on one core, where
 //! an operation is an invocation and its completion.
 //!
-//! `cargo bench -p highwater-checker --bench operations -- [OPERATIONS …]`; 100,000 and 1,000,000 unless told.
+//! `cargo bench -p highwater-checker --bench operations -- [OPERATIONS …] [assign] [interleaved] …`; 100,000 and
+//! 1,000,000 operations of each shape unless told.
 #![allow(clippy::disallowed_methods, reason = "a measurement needs a clock")]
 
 use highwater_checker::operations::{OperationChecker, OperationReport, Options};
@@ -56,7 +57,15 @@ fn main() {
         return judge_stdin();
     }
     let sizes: Vec<u64> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes };
+    let is_name = |word: &String| word.chars().all(|char| char.is_ascii_lowercase());
+    let wanted: Vec<String> = std::env::args().skip(1).filter(is_name).collect();
+    // Without `--bench` it is run as a test among others.
+    let measured = std::env::args().any(|word| word == "--bench");
+    let sizes = match (sizes.is_empty(), measured) {
+        (false, _) => sizes,
+        (true, true) => vec![100_000, 1_000_000],
+        (true, false) => vec![1_000],
+    };
     for size in sizes {
         for (name, transactions, interleaved) in [
             ("assign", false, false),
@@ -64,7 +73,9 @@ fn main() {
             ("transactions, interleaved", true, true),
         ] {
             let shape = Shape { interleaved, ..shape(size, transactions) };
-            measure(name, shape);
+            if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+                measure(name, shape);
+            }
         }
     }
 }

@@ -15,12 +15,14 @@
 //! Feed operations in the order of the history, then `finish`.
 
 mod answer;
+mod argument;
 mod cycles;
 mod feed;
 mod graph;
 mod logs;
 mod order;
 mod prose;
+mod reading;
 mod records;
 mod stuck;
 mod table;

@@ -5,7 +5,7 @@
 //! cycle of a kind that implies it lies within. So every cycle in it needs each kind of edge in its name.
 
 use super::Options;
-use super::graph::{At, Graph, PROCESS, REALTIME, WRITE_READ, WRITE_WRITE};
+use super::graph::{At, Graph, PROCESS, REALTIME, REDUCED, WRITE_READ, WRITE_WRITE};
 use super::logs::NONE;
 use super::tarjan::{Tarjan, Within};
 use model::finding::{Edge, Kind};
@@ -51,14 +51,18 @@ const LEVELS: [Level; 6] = [
 
 pub(super) fn cycles(graph: &Graph, options: &Options) -> BTreeMap<Kind, Cycles> {
     let allowed = if options.ww_deps { ALL } else { ALL & !WRITE_WRITE };
+    let reduced = if options.ww_deps { REDUCED } else { 0 };
     let mut tarjan = Tarjan::new(graph.nodes());
     let mut components: Vec<Vec<u32>> = Vec::new();
     let operations = 0..graph.operations;
-    tarjan.components(graph, allowed, operations, None, |nodes| components.push(nodes.to_vec()));
+    tarjan.components(graph, allowed | reduced, operations, None, |nodes| {
+        components.push(nodes.to_vec())
+    });
     let mut searching = Searching {
         graph,
         options,
         allowed,
+        reduced,
         parts: vec![NONE; if components.is_empty() { 0 } else { graph.nodes() as usize }],
         marks: FxHashMap::default(),
         tarjan,
@@ -75,6 +79,7 @@ struct Searching<'a> {
     graph: &'a Graph<'a>,
     options: &'a Options,
     allowed: u8,
+    reduced: u8,
     /// The component of each node, of all edges first and then of those of the level at hand.
     parts: Vec<u32>,
     /// Bits of the levels of whose cycles a node is part.
@@ -99,9 +104,15 @@ impl Searching<'_> {
             let mut components = Vec::new();
             let within = Within { parts: &self.parts, part };
             let roots = nodes.iter().copied().filter(|node| self.graph.is_operation(*node));
-            self.tarjan.components(self.graph, edges, roots, Some(&within), |nodes| {
-                components.push(nodes.to_vec());
-            });
+            self.tarjan.components(
+                self.graph,
+                edges | self.reduced,
+                roots,
+                Some(&within),
+                |nodes| {
+                    components.push(nodes.to_vec());
+                },
+            );
             for component in &mut components {
                 component.sort_unstable();
                 self.judge(bit, level, edges, component);

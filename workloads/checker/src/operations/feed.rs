@@ -248,12 +248,12 @@ impl OperationChecker {
         (!sends.is_empty() || !reads.is_empty()) && sent.eq(sends) && read.eq(reads)
     }
 
-    /// A second completion of the same operation may still say that it was acknowledged, and where.
+    /// A second completion of the same operation may still say that its records were acknowledged, and where. When it
+    /// ended is not known any better for that.
     fn amend(&mut self, operation: &Operation, last: u32) {
         if operation.stage != Some(Stage::Ok) || self.table.done(last).stage != Stage::Info {
             return;
         }
-        self.table.list[last as usize].stage = Stage::Ok;
         for micro_operation in &operation.micro_operations {
             if let MicroOperation::Send { key, value, place } = *micro_operation {
                 let key = self.logs.number(key);

@@ -15,6 +15,8 @@ pub(super) struct Order {
     writers: Vec<u32>,
     /// Every row with an offset, by offset; rows of one offset stand side by side.
     sorted: Vec<u32>,
+    /// Rows whose writer comes before the writer of the next row by the order of the log alone.
+    implied: Vec<bool>,
 }
 
 impl Order {
@@ -31,6 +33,7 @@ impl Order {
             picks: Vec::new(),
             writers: Vec::new(),
             sorted,
+            implied: Vec::new(),
         };
         for row in &order.sorted {
             let offset = log.row(*row).offset;
@@ -40,6 +43,7 @@ impl Order {
             order.position[*row as usize] = order.picks.len() as u32 - 1;
         }
         order.set_writers(log);
+        order.implied = (0..log.rows.len() as u32).map(|row| order.implies(log, row)).collect();
         order
     }
 
@@ -54,6 +58,23 @@ impl Order {
                 self.writers[position] = writer;
             }
         }
+    }
+
+    fn implies(&self, log: &Log, row: u32) -> bool {
+        let next = log.row(row).next;
+        let is_write = |row: u32, position: u32| {
+            self.pick(position) == row && self.writer_at(position) != NONE
+        };
+        next != NONE
+            && self.position(row).zip(self.position(next)).is_some_and(|(own, after)| {
+                own < after && is_write(row, own) && is_write(next, after)
+            })
+    }
+
+    /// Whether to have read the next row orders as much as to have read this one, where writes are ordered by the log.
+    #[inline]
+    pub(super) fn is_implied(&self, row: u32) -> bool {
+        self.implied[row as usize]
     }
 
     pub(super) fn position(&self, row: u32) -> Option<u32> {

@@ -187,3 +187,12 @@ pub(super) fn offsets(first: Option<i64>, last: Option<i64>) -> String {
 pub(super) fn plural<'a>(count: u64, one: &'a str, more: &'a str) -> &'a str {
     if count == 1 { one } else { more }
 }
+
+/// With a capital letter.
+pub(super) fn capital(text: String) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().collect::<String>() + chars.as_str(),
+        None => text,
+    }
+}

@@ -29,7 +29,7 @@ struct Gone {
 }
 
 /// Where reads from the beginning of a log began: the operation and the offset of its first record.
-type Beginnings = FxHashMap<u32, Vec<(u32, i64)>>;
+pub(super) type Beginnings = FxHashMap<u32, Vec<(u32, i64)>>;
 
 impl Telling<'_> {
     pub(super) fn lost(&mut self) -> Answer {
@@ -69,10 +69,9 @@ impl Telling<'_> {
             .mains()
             .filter(|main| {
                 let passed = order.extent(log, *main).is_some_and(|extent| extent.1 <= bound);
-                let took_effect = log
-                    .writer(*main)
-                    .map(|writer| self.table.done(writer))
-                    .is_some_and(|done| done.stage == Stage::Ok || done.committed);
+                let committed = |writer| self.table.done(writer).committed;
+                let took_effect =
+                    log.fate(*main) == Fate::Ok || log.writer(*main).is_some_and(committed);
                 passed && took_effect && !log.is_polled(*main)
             })
             .map(|main| self.missing_one(key, log, main, beginnings))
@@ -89,16 +88,14 @@ impl Telling<'_> {
             Some(Cleanup::Compact) => true,
             Some(Cleanup::Delete) => {
                 let writer = log.writer(main).unwrap_or(0);
-                let later = beginnings.get(&key).into_iter().flatten();
-                let mut later = later.filter(|(number, _)| *number > writer);
-                later.all(|(_, begin)| self.offset(key, main).is_some_and(|at| at < *begin))
+                self.offset(key, main).is_some_and(|at| removable(beginnings, key, writer, at))
             }
         };
         Missing { position, main, fate: log.fate(main), excused }
     }
 
     /// Only where retention may remove records does it matter where a log begins.
-    fn beginnings(&self) -> Beginnings {
+    pub(super) fn beginnings(&self) -> Beginnings {
         let mut beginnings = Beginnings::default();
         if self.options.cleanup != Some(Cleanup::Delete) {
             return beginnings;
@@ -132,14 +129,9 @@ impl Telling<'_> {
         let certain = all().count() as u64 - excused;
         answer.count = if certain > 0 { certain } else { excused };
         if excused > 0 {
-            let removed = match self.options.cleanup {
-                Some(Cleanup::Compact) => "compaction may have removed",
-                _ => "no later read began at or before, so that retention may have removed them:",
-            };
-            let others = format!("{}, which {removed} them", count_of(excused, "record"));
-            let others = others.replace(": them", "");
-            answer.unknown = (certain == 0).then(|| format!("only {others}"));
-            answer.note = (certain > 0).then(|| format!("not counted: {others}"));
+            let removed = format!("{} {}", self.remover(), count_of(excused, "record"));
+            answer.unknown = (certain == 0).then(|| removed.clone());
+            answer.note = (certain > 0).then(|| format!("not counted: {removed}"));
         }
         for gone in gone {
             let parts = gone.missing.chunk_by(|a, b| {
@@ -186,12 +178,16 @@ impl Telling<'_> {
             ),
             _ => format!("No poll ever had {}.", plural(count, "it", "them")),
         };
-        let mut finding = self.finding(kind, key, count, format!("{sent}. {rest}"));
+        let mut because = format!("{sent}. {rest}");
+        if first.excused {
+            because += &format!(" But {} {}.", self.remover(), plural(count, "it", "them"));
+        }
+        let mut finding = self.finding(kind, key, count, because);
         finding.first_offset = self.offset(key, first.main);
         finding.last_offset = self.offset(key, last.main);
         let named = part.iter().take(self.options.ids_max);
         finding.ids = named.filter_map(|missing| self.id(key, missing.main)).collect();
-        finding.outcome = Some(if first.excused { "removed?".into() } else { outcome.into() });
+        finding.outcome = Some(outcome.into());
         let times = part.iter().filter_map(|missing| log.writer(missing.main));
         let times = times.map(|writer| u64::from(self.table.done(writer).at_ms));
         if first.fate == Fate::Ok {
@@ -204,6 +200,16 @@ impl Telling<'_> {
         }
         finding.evidence.extend(gone.bound.and_then(|bound| self.read_evidence(key, bound)));
         finding
+    }
+
+    /// What may have taken records away, as the beginning of a sentence.
+    fn remover(&self) -> &'static str {
+        match self.options.cleanup {
+            Some(Cleanup::Compact) => "compaction may have removed",
+            _ => {
+                "no later read from the beginning found the log to begin there, and retention may have removed"
+            }
+        }
     }
 
     pub(super) fn duplicates(&mut self) -> Answer {
@@ -338,6 +344,12 @@ impl Telling<'_> {
         finding.evidence.extend(self.read_evidence(key, main));
         finding
     }
+}
+
+/// Whether no read from the beginning after an operation found the log to begin at or below this offset.
+pub(super) fn removable(beginnings: &Beginnings, key: u32, operation: u32, offset: i64) -> bool {
+    let later = beginnings.get(&key).into_iter().flatten();
+    later.filter(|(number, _)| *number > operation).all(|(_, begin)| offset < *begin)
 }
 
 /// In the order of the log, those without a place last; nothing, if nothing is missing.

@@ -190,3 +190,25 @@ fn findings_are_bounded_and_counts_are_exact() {
     assert_eq!(of(&report, Kind::PollSkip).count, 49);
     assert_eq!(of(&report, Kind::PollSkip).findings.len(), 3);
 }
+
+#[test]
+fn a_reader_that_retention_overtook_is_excused() {
+    let lines = format!(
+        "2 invoke poll [[:poll]]\n 2 ok poll [[:poll {{5 [[0 1]]}}]]\n{REMOVED} 1 ok poll [[:poll {{5 [[2 3]]}}]]
+        2 invoke poll [[:poll]]\n 2 ok poll [[:poll {{5 [[2 3]]}}]]"
+    );
+    let lines =
+        lines.replacen("2 invoke", "0 invoke send [[:send 5 0]]\n 0 info send nil\n 2 invoke", 1);
+    assert_eq!(of(&check(&lines), Kind::PollSkip).verdict, CheckVerdict::Invalid);
+    let delete = Options { cleanup: Some(Cleanup::Delete), ..Options::default() };
+    assert_eq!(
+        of(&check_with(&lines, delete.clone()), Kind::PollSkip).verdict,
+        CheckVerdict::Unknown
+    );
+    // The log still begins at 0 for those who look later.
+    let later = format!(
+        "{lines}\n 3 invoke assign [5]\n 3 ok assign [5] :seek-to-beginning? true
+        3 invoke poll [[:poll]]\n 3 ok poll [[:poll {{5 [[0 1] [1 2] [2 3]]}}]]"
+    );
+    assert_eq!(of(&check_with(&later, delete), Kind::PollSkip).verdict, CheckVerdict::Invalid);
+}

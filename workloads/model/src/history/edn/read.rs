@@ -36,9 +36,10 @@ impl Reading<'_, '_> {
             match self.cursor.blank()? {
                 b'}' => break,
                 b':' => {
+                    let start = self.cursor.at;
                     let key = self.cursor.token()?;
                     self.cursor.blank()?;
-                    self.entry(key)?;
+                    self.entry(key, start)?;
                 }
                 _ => {
                     let start = self.cursor.at;
@@ -52,7 +53,8 @@ impl Reading<'_, '_> {
         Ok(())
     }
 
-    fn entry(&mut self, key: &[u8]) -> Walk<()> {
+    /// The value of a key that stood at `key_start`.
+    fn entry(&mut self, key: &[u8], key_start: usize) -> Walk<()> {
         let start = self.cursor.at;
         let read = match key {
             b":index" => self.index(),
@@ -71,8 +73,8 @@ impl Reading<'_, '_> {
             return read;
         }
         self.cursor.at = start;
+        let key = text(key, key_start)?.to_owned();
         let value = self.form_text()?;
-        let key = text(key, start)?.to_owned();
         self.operation.rest.push((key, value));
         Ok(())
     }

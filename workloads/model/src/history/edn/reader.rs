@@ -88,9 +88,12 @@ impl Reader {
             return Err(error.clone());
         }
         let mut begun = Operation::default();
+        // What begins here is not whole, but what there is of it may be wrong already.
+        let taken = self.taken;
         match self.advance(&mut begun, true) {
             Err(Stop::Wrong { at, expected }) => return Err(self.fail(at, expected)),
-            Ok(()) => debug_assert!(false, "`next` had an operation left"),
+            // The caller did not take all that there was.
+            Ok(()) => self.taken = taken,
             Err(_) => {}
         }
         let left = &self.buffer[self.taken..];

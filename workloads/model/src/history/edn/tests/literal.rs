@@ -152,4 +152,6 @@ fn depth_is_bounded() {
 fn text_that_is_no_utf_8_is_refused() {
     let error = read(b"{:index 0}\n{:error \"a\xff\"}").expect_err("no text");
     assert_eq!((error.expected.as_str(), error.line), ("text in UTF-8", 2));
+    let error = read(b"{:ab\xff {:c 1}}").expect_err("no text");
+    assert_eq!((error.column, error.byte), (5, 4));
 }
