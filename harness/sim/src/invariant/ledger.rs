@@ -82,6 +82,12 @@ enum Pending {
     DropAll {
         dir: usize,
     },
+    /// So many batches had been cut off by then.
+    SyncFile {
+        dir: usize,
+        segment: i64,
+        truncated_count: u64,
+    },
     /// So many batches had been dropped by then.
     SyncNames {
         dir: usize,
@@ -185,6 +191,12 @@ impl Ledger {
                 let Some(&(dir, segment)) = self.files.get(&(node, *file)) else { return };
                 Pending::Truncate { dir, segment, len: *len }
             }
+            IoOp::Sync { file } => {
+                let Some(&(dir, segment)) = self.files.get(&(node, *file)) else { return };
+                let copy = self.copies.get(&(node, dir)).filter(|copy| !copy.truncated.is_empty());
+                let Some(copy) = copy else { return };
+                Pending::SyncFile { dir, segment, truncated_count: copy.truncated_count }
+            }
             IoOp::Rename { from, .. } | IoOp::Delete { path: from } => match segment_of(from) {
                 Some((dir, segment)) => Pending::DropSegment { dir: self.dir_number(dir), segment },
                 None => match self.dir_numbers.get(from.as_str()) {
@@ -219,6 +231,7 @@ impl Ledger {
             | Pending::Truncate { dir, .. }
             | Pending::DropSegment { dir, .. }
             | Pending::DropAll { dir }
+            | Pending::SyncFile { dir, .. }
             | Pending::SyncNames { dir, .. } => *dir,
         };
         let copy = self.copies.entry((node, dir)).or_default();
@@ -235,9 +248,10 @@ impl Ledger {
             Pending::Append(_, entries) if failed => copy.maybe.extend(entries),
             _ if failed => {}
             Pending::Append(_, entries) => entries.into_iter().for_each(|e| copy.insert(e)),
-            Pending::Truncate { segment, len, .. } => copy.entries.retain(|entry| {
-                entry.segment != segment || entry.position + u64::from(entry.bytes) <= len
-            }),
+            Pending::Truncate { segment, len, .. } => copy.truncate(segment, len),
+            Pending::SyncFile { segment, truncated_count, .. } => {
+                copy.file_synced(segment, truncated_count);
+            }
             Pending::DropSegment { segment, .. } => copy.drop_segment(segment),
             Pending::DropAll { .. } => copy.entries.clear(),
             Pending::SyncNames { dropped_count, .. } => copy.names_synced(dropped_count),

@@ -15,6 +15,10 @@ pub struct Copy {
     pub dropped: Vec<Entry>,
     /// So many dropped batches are not among them any more.
     pub forgotten: usize,
+    /// Cut off within a segment whose file was not synced since, each with its number: a power cut may give them back.
+    pub truncated: Vec<(u64, Entry)>,
+    /// So many were ever cut off.
+    pub truncated_count: u64,
     /// Not all of its files could be read: it says nothing about what is not in it.
     pub is_damaged: bool,
 }
@@ -41,6 +45,23 @@ impl Copy {
         self.dropped.extend(gone.cloned());
     }
 
+    /// The segment's file now ends at `len`.
+    pub(super) fn truncate(&mut self, segment: i64, len: u64) {
+        let is_gone = |entry: &Entry| {
+            entry.segment == segment && entry.position + u64::from(entry.bytes) > len
+        };
+        for entry in self.entries.extract_if(.., |entry| is_gone(entry)) {
+            self.truncated.push((self.truncated_count, entry));
+            self.truncated_count += 1;
+        }
+    }
+
+    /// The segment's file was synced after so many batches had been cut off.
+    pub(super) fn file_synced(&mut self, segment: i64, truncated_count: u64) {
+        self.truncated
+            .retain(|(number, entry)| entry.segment != segment || *number >= truncated_count);
+    }
+
     /// How many batches of old segments were dropped so far.
     pub(super) fn dropped_count(&self) -> usize {
         self.forgotten + self.dropped.len()
@@ -57,6 +78,7 @@ impl Copy {
     pub(super) fn names_lost(&mut self) {
         self.forgotten += self.dropped.len();
         self.maybe.append(&mut self.dropped);
+        self.maybe.extend(self.truncated.drain(..).map(|(_, entry)| entry));
     }
 
     /// The index of the entry that holds `offset`, or of the first one after it.
@@ -103,6 +125,27 @@ mod tests {
         assert!(!copy.knows(&entries[0]) && copy.knows(&entries[1]) && !copy.knows(&entries[2]));
         copy.names_lost();
         assert!(entries.iter().all(|entry| copy.knows(entry)));
+    }
+
+    #[test]
+    fn what_was_cut_off_comes_back_by_a_power_cut_until_its_file_was_synced() {
+        let entries = vec![entry(0, 2, 1), entry(2, 5, 1)];
+        let cut = || {
+            let mut copy = Copy { entries: entries.clone(), ..Copy::default() };
+            copy.entries[1].position = u64::from(entries[0].bytes);
+            copy.truncate(0, u64::from(entries[0].bytes));
+            assert_eq!(copy.end_offset(), 2);
+            assert!(!copy.knows(&entries[1]));
+            copy
+        };
+        let mut unsynced = cut();
+        unsynced.file_synced(0, 0);
+        unsynced.names_lost();
+        assert!(unsynced.knows(&entries[1]));
+        let mut synced = cut();
+        synced.file_synced(0, synced.truncated_count);
+        synced.names_lost();
+        assert!(!synced.knows(&entries[1]));
     }
 
     #[test]
