@@ -9,6 +9,7 @@ Examples:
   highwater compare                    what does each setting of acks and min.insync cost?
   highwater run --defect ack-before-isr    would it even notice?
   highwater check store/acked-writes-survive/latest
+  highwater check --via subscribe history.edn    Jepsen's own histories, too
   highwater cluster up --nodes 3       a cluster to poke at with kcat or Kafka's own tools
 
 Exit codes: 0 held or not promised, 1 a promise was broken, 2 unknown, 3 could not run, 64 bad usage or plan,
@@ -34,6 +35,9 @@ pub enum Command {
     Run(RunArgs),
     /// Judge a stored run or history again, offline
     Check(CheckArgs),
+    /// Histories: from one form to another
+    #[command(subcommand)]
+    History(HistoryCommand),
     /// Render the report of a stored run again
     Report(ReportArgs),
     /// The same load under several settings and recipes, side by side in one page
@@ -183,11 +187,47 @@ pub enum ProgressMode {
 
 #[derive(Clone, Debug, Args)]
 pub struct CheckArgs {
-    /// Run directories, or history files
+    /// Run directories, or history files: ours (.hwh, .jsonl) or Jepsen's of its Kafka workload (.edn)
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
+    /// Of EDN: how readers got what they read, which decides what counts as bad
+    #[arg(long, value_enum, default_value_t = ViaChoice::Assign)]
+    pub via: ViaChoice,
+    /// Of EDN: the order of records in a log does not order their writers, so that cycles of writes and reads count as bad
+    #[arg(long)]
+    pub no_ww_deps: bool,
+    /// Of EDN, which does not say it: how the topics remove records
+    #[arg(long, value_enum)]
+    pub cleanup: Option<CleanupChoice>,
+    /// Files side by side; one for each core where not given
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ViaChoice {
+    Assign,
+    /// Consumer groups: a rebalance may move a reader between its polls
+    Subscribe,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CleanupChoice {
+    Delete,
+    Compact,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum HistoryCommand {
+    /// Write a history in another form: ours (.hwh), JSON Lines (.jsonl), Jepsen's EDN (.edn), by the files' names
+    Convert {
+        /// A history file
+        from: PathBuf,
+        /// Where to write it; a file that is there already is left alone
+        to: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

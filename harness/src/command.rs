@@ -5,6 +5,7 @@ mod check;
 mod cluster;
 mod compare;
 mod doctor;
+mod history;
 mod list;
 mod plans;
 mod report;
@@ -23,6 +24,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
     match cli.command.unwrap_or_else(|| Command::Run(default_run())) {
         Command::Run(args) => run::run(args, quiet),
         Command::Check(args) => check::check(&args),
+        Command::History(command) => history::history(&command),
         Command::Report(args) => report::report(&args),
         Command::Compare(args) => compare::compare(args, quiet),
         Command::Sim(args) => sim::sim(&args, quiet),

@@ -75,10 +75,7 @@ pub fn events(
     }
 }
 
-fn own(
-    path: &Path,
-    mut take: impl FnMut(Time, Event) -> Result<()>,
-) -> Result<Option<String>> {
+fn own(path: &Path, mut take: impl FnMut(Time, Event) -> Result<()>) -> Result<Option<String>> {
     let mut file = open(path)?;
     let mut decoder = Decoder::new();
     let mut buffer = vec![0; PIECE_BYTES];

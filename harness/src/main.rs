@@ -8,6 +8,7 @@ mod analysis;
 mod cli;
 mod command;
 mod exit;
+mod history_file;
 mod interrupt;
 mod live;
 mod measure;
@@ -17,6 +18,7 @@ mod recorder;
 mod render;
 mod run_record;
 mod runner;
+mod spill;
 mod store;
 mod target;
 

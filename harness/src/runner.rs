@@ -19,6 +19,7 @@ use crate::measure::Measure;
 use crate::progress::Progress;
 use crate::recorder::{Clock, Recorder, wall_ms};
 use crate::run_record::{self, RunRecord, State};
+use crate::spill::FileSpill;
 use crate::store::{RunDir, Store};
 use crate::target::bundled::{Bundled, Layout};
 use anyhow::{Context, Result};

@@ -1,32 +1,36 @@
-//! `highwater check`: the same checks, measures and judge over what is stored.
+//! `highwater check`: the same checks, measures and judge over what is stored, and the checks alone over any history.
 
 use crate::analysis::{self, Recorded};
-use crate::cli::CheckArgs;
+use crate::cli::{CheckArgs, CleanupChoice, ViaChoice};
 use crate::exit::Exit;
+use crate::history_file::{self, Form};
 use crate::measure::Measure;
 use crate::run_record::RunRecord;
+use crate::spill::FileSpill;
 use crate::store::RunDir;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use checker::Checker;
+use checker::operations::{Cleanup, OperationChecker, Via};
 use model::fault::FaultRecord;
-use model::finding::CheckVerdict;
-use model::history::codec::{Decoder, Ending};
-use model::history::{Event, Time};
+use model::finding::{Check, CheckVerdict, Finding};
+use model::history::RecordId;
 use reports::facts::Facts;
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Of each kind; `--json` has them all.
+const FINDINGS_SHOWN: usize = 5;
 
 pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let mut exit = Exit::Held;
     let mut answers = Vec::new();
-    for path in &args.runs {
-        let (text, json, this) = match path.is_dir() {
-            true => run_directory(path)?,
-            false => bare_history(path)?,
-        };
+    for checked in side_by_side(args) {
+        let Checked { text, json, exit: this } = checked?;
         exit = exit.worst(this);
         if args.json {
             answers.push(json);
@@ -45,23 +49,66 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     Ok(exit.into())
 }
 
-fn run_directory(path: &Path) -> Result<(String, serde_json::Value, Exit)> {
+/// What came of one file.
+struct Checked {
+    text: String,
+    json: serde_json::Value,
+    exit: Exit,
+}
+
+/// Every file's answer, in the order in which they were named.
+fn side_by_side(args: &CheckArgs) -> Vec<Result<Checked>> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = args.jobs.unwrap_or(cores).clamp(1, args.runs.len().max(1));
+    let next = AtomicUsize::new(0);
+    let answers: Mutex<Vec<Option<Result<Checked>>>> =
+        Mutex::new(args.runs.iter().map(|_| None).collect());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((at, path)) = {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    args.runs.get(at).map(|path| (at, path))
+                } {
+                    let answer = one(path, args);
+                    answers.lock().expect("no holder of this lock panics")[at] = Some(answer);
+                }
+            });
+        }
+    });
+    let answers = answers.into_inner().expect("no holder of this lock panics");
+    answers.into_iter().map(|answer| answer.expect("each file was checked")).collect()
+}
+
+fn one(path: &Path, args: &CheckArgs) -> Result<Checked> {
+    if path.is_dir() {
+        return run_directory(path);
+    }
+    match Form::of(path)? {
+        Form::Edn => edn_history(path, args),
+        form => bare_history(path, form),
+    }
+}
+
+fn run_directory(path: &Path) -> Result<Checked> {
     let run = RunDir::open(path)?;
     let facts = facts_of(&run)?;
     let exit = Exit::of(facts.verdict.verdict);
-    Ok((reports::text::run(&facts), serde_json::to_value(&facts.verdict)?, exit))
+    let json = serde_json::to_value(&facts.verdict)?;
+    Ok(Checked { text: reports::text::run(&facts), json, exit })
 }
 
 /// Everything that a report says, from the stored records of a run alone.
 pub fn facts_of(run: &RunDir) -> Result<Facts> {
     let mut record: RunRecord = run.read_json("run.json")?;
-    let mut checker = Checker::new(checker::Options::default());
+    let mut checker = checker_over(run.path());
     let mut measure = Measure::new(record.deadline_ms);
     let history = run.file("history.hwh");
     record.cut = if history.exists() {
-        read_history(&history, |time, event| {
+        history_file::events(&history, Form::Own, |time, event| {
             measure.feed(&time, &event);
             checker.feed(&time, &event);
+            Ok(())
         })?
     } else {
         Some("there is no history: the run ended before its load began".to_string())
@@ -79,14 +126,64 @@ pub fn facts_of(run: &RunDir) -> Result<Facts> {
 }
 
 /// A history without its run: checks only, nobody knows what was promised.
-fn bare_history(path: &Path) -> Result<(String, serde_json::Value, Exit)> {
-    let mut checker = Checker::new(checker::Options::default());
-    let cut = read_history(path, |time, event| checker.feed(&time, &event))?;
+fn bare_history(path: &Path, form: Form) -> Result<Checked> {
+    let mut checker = checker_over(path.parent().unwrap_or(Path::new(".")));
+    let cut = history_file::events(path, form, |time, event| {
+        checker.feed(&time, &event);
+        Ok(())
+    })?;
     if let Some(because) = &cut {
         checker.history_was_cut(because);
     }
-    let report = checker.finish();
-    let any = |verdict: CheckVerdict| report.checks.iter().any(|check| check.verdict == verdict);
+    let key = |finding: &Finding| json!(format!("{}-{}", finding.topic, finding.log.partition));
+    let value = |id: &RecordId| json!(format!("{}:{}", id.session.0, id.sequence));
+    checked(path, &checker.finish().checks, cut.as_deref(), key, value)
+}
+
+/// A checker whose memory is bounded by a file in this directory.
+fn checker_over(directory: &Path) -> Checker {
+    // The parent of a bare file name is the empty path.
+    let here = directory.as_os_str().is_empty();
+    let directory = if here { Path::new(".") } else { directory };
+    Checker::with_spill(checker::Options::default(), Box::new(FileSpill::new(directory)))
+}
+
+/// A history of Jepsen's Kafka workload: the same checks by the same names, and some beyond.
+fn edn_history(path: &Path, args: &CheckArgs) -> Result<Checked> {
+    let mut checker = OperationChecker::new(checker::operations::Options {
+        via: match args.via {
+            ViaChoice::Assign => Via::Assign,
+            ViaChoice::Subscribe => Via::Subscribe,
+        },
+        ww_deps: !args.no_ww_deps,
+        cleanup: args.cleanup.map(|cleanup| match cleanup {
+            CleanupChoice::Delete => Cleanup::Delete,
+            CleanupChoice::Compact => Cleanup::Compact,
+        }),
+        ..checker::operations::Options::default()
+    });
+    let (cut, names) = history_file::operations(path, |operation, _| {
+        checker.feed(operation);
+        Ok(())
+    })?;
+    if let Some(because) = &cut {
+        checker.history_was_cut(because);
+    }
+    let report = checker.finish(&names);
+    let key = |finding: &Finding| json!(finding.log.partition);
+    let value = |id: &RecordId| json!(id.sequence);
+    checked(path, &report.checks, cut.as_deref(), key, value)
+}
+
+/// The answer about a history whose checks are these.
+fn checked(
+    path: &Path,
+    checks: &[Check],
+    cut: Option<&str>,
+    key: impl Fn(&Finding) -> serde_json::Value,
+    value: impl Fn(&RecordId) -> serde_json::Value,
+) -> Result<Checked> {
+    let any = |verdict: CheckVerdict| checks.iter().any(|check| check.verdict == verdict);
     let (word, exit) =
         match (any(CheckVerdict::Invalid), any(CheckVerdict::Unknown) || cut.is_some()) {
             (true, _) => (CheckVerdict::Invalid, Exit::Broken),
@@ -96,47 +193,28 @@ fn bare_history(path: &Path) -> Result<(String, serde_json::Value, Exit)> {
     let verdict = serde_json::to_value(word)?;
     let word = verdict.as_str().unwrap_or_default().to_uppercase();
     let mut text = format!("{word}  {}\n", path.display());
-    if let Some(because) = &cut {
-        text.push_str(&format!("  {because}\n"));
-    }
-    for check in report.checks.iter().filter(|check| check.verdict != CheckVerdict::Valid) {
-        text.push_str(&format!(
-            "  {:<20} {} {}\n",
-            check.name,
-            check.count,
-            check.because.as_deref().unwrap_or_default()
-        ));
-        for finding in check.findings.iter().take(5) {
-            text.push_str(&format!("    {}\n", finding.because));
+    text.extend(cut.map(|because| format!("  {because}\n")));
+    // What is allowed is told as well, with the word that it is.
+    for check in
+        checks.iter().filter(|check| check.verdict != CheckVerdict::Valid || check.count > 0)
+    {
+        let because = check.because.as_deref().unwrap_or_default();
+        text.push_str(&format!("  {:<20} {} {because}\n", check.name, check.count));
+        let shown = if check.verdict == CheckVerdict::Valid { 1 } else { FINDINGS_SHOWN };
+        for finding in check.findings.iter().take(shown) {
+            text.push_str(&format!("    {}\n", finding.because.replace('\n', "\n    ")));
         }
     }
-    let json = serde_json::json!({ "file": path, "verdict": verdict, "checks": report.checks });
-    Ok((text, json, exit))
-}
-
-/// Hands on every event; answers why the history proves less than a whole one, where it does.
-fn read_history(path: &Path, mut take: impl FnMut(Time, Event)) -> Result<Option<String>> {
-    let mut file =
-        File::open(path).with_context(|| format!("cannot read the history {}", path.display()))?;
-    let mut decoder = Decoder::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut events = 0u64;
-    let wrong = || format!("{} is not a history of highwater", path.display());
-    loop {
-        let count =
-            file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
-        if count == 0 {
-            break;
-        }
-        decoder.feed(&buffer[..count]);
-        while let Some((time, event)) = decoder.next().with_context(wrong)? {
-            events += 1;
-            take(time, event);
+    let mut told = serde_json::to_value(checks)?;
+    for (told, check) in told.as_array_mut().into_iter().flatten().zip(checks) {
+        let findings = told.get_mut("findings").and_then(|all| all.as_array_mut());
+        for (told, finding) in findings.into_iter().flatten().zip(&check.findings) {
+            told["key"] = key(finding);
+            told["offset"] = json!(finding.first_offset);
+            told["values"] = finding.ids.iter().map(&value).collect();
+            told["ops"] = serde_json::to_value(&finding.evidence)?;
         }
     }
-    Ok(match decoder.finish().with_context(wrong)? {
-        Ending::Whole if events == 0 => Some(format!("{} holds nothing", path.display())),
-        Ending::Whole => None,
-        other => Some(format!("{} was cut off: {other:?}", path.display())),
-    })
+    let json = json!({ "file": path, "verdict": verdict, "cut": cut, "checks": told });
+    Ok(Checked { text, json, exit })
 }
