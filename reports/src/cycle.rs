@@ -20,7 +20,7 @@ pub fn drawing(finding: &Finding, number: usize) -> String {
         return String::new();
     }
     let count = finding.evidence.len().max(1);
-    let ring = RING_MIN.max(count as f64 * BOX_WIDTH * 1.2 / std::f64::consts::TAU);
+    let ring = RING_MIN.max(count as f64 * BOX_WIDTH * 1.75 / std::f64::consts::TAU);
     let size = (2.0 * (ring + MARGIN)).round();
     let place = |index: usize| {
         let turn = index as f64 / count as f64 * std::f64::consts::TAU;
@@ -31,13 +31,16 @@ pub fn drawing(finding: &Finding, number: usize) -> String {
         "<svg class=\"cycle\" style=\"max-width:{size}px\" viewBox=\"0 0 {size} {size}\" role=\"img\" aria-label=\"{}\"><defs><marker id=\"{tip}\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/></marker></defs>",
         label(finding)
     );
+    // The words come last, so that nothing lies over them.
+    let mut words = String::new();
     for (number, step) in finding.cycle.iter().enumerate() {
         let (from, to) = (place(step.from), place(step.to));
-        arrow(&mut svg, from, to, &tip, &format!("{} {}", number + 1, word(step.edge)));
+        arrow(&mut svg, &mut words, from, to, &tip, &format!("{} {}", number + 1, word(step.edge)));
     }
     for (index, operation) in finding.evidence.iter().enumerate() {
         node(&mut svg, place(index), index, operation);
     }
+    svg.push_str(&words);
     svg.push_str("</svg>");
     svg
 }
@@ -61,7 +64,14 @@ fn label(finding: &Finding) -> String {
 }
 
 /// From box to box, bent to the outside so that the way back of a pair is another line.
-fn arrow(svg: &mut String, from: (f64, f64), to: (f64, f64), tip: &str, why: &str) {
+fn arrow(
+    svg: &mut String,
+    words: &mut String,
+    from: (f64, f64),
+    to: (f64, f64),
+    tip: &str,
+    why: &str,
+) {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = dx.hypot(dy).max(1.0);
     let bend = 34.0;
@@ -76,9 +86,10 @@ fn arrow(svg: &mut String, from: (f64, f64), to: (f64, f64), tip: &str, why: &st
     );
     let _ = write!(
         svg,
-        "<path class=\"step\" d=\"M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}\" marker-end=\"url(#{tip})\"/><text class=\"why\" x=\"{:.1}\" y=\"{:.1}\">{why}</text>",
-        begin.0, begin.1, bent.0, bent.1, end.0, end.1, at.0, at.1
+        "<path class=\"step\" d=\"M{:.1} {:.1}Q{:.1} {:.1} {:.1} {:.1}\" marker-end=\"url(#{tip})\"/>",
+        begin.0, begin.1, bent.0, bent.1, end.0, end.1,
     );
+    let _ = write!(words, "<text class=\"why\" x=\"{:.1}\" y=\"{:.1}\">{why}</text>", at.0, at.1);
 }
 
 /// Where a line from the middle of a box towards `to` leaves it.
