@@ -6,10 +6,11 @@
 use crate::measure::Measure;
 use crate::recorder::Portion;
 use checker::Checker;
+use model::finding::Kind;
 use model::history::{Event, Outcome, Time};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// What the progress bar and the nemesis want to know, as far as the follower has come.
@@ -22,6 +23,8 @@ pub struct Counters {
     pub polled: AtomicU64,
     /// Acknowledged sends by partition; acks=0 sends that left count too, for nothing else tells of progress there.
     pub acknowledged: Vec<AtomicU64>,
+    /// What the checker has found for certain, by kind.
+    pub found: Mutex<Vec<(Kind, u64)>>,
 }
 
 impl Counters {
@@ -34,7 +37,12 @@ impl Counters {
             info: zero(),
             polled: zero(),
             acknowledged: (0..partitions).map(|_| zero()).collect(),
+            found: Mutex::default(),
         }
+    }
+
+    pub fn found(&self) -> Vec<(Kind, u64)> {
+        self.found.lock().expect("no holder of this lock panics").clone()
     }
 
     pub fn acknowledged(&self) -> Vec<u64> {
@@ -63,6 +71,8 @@ impl Follower {
             .spawn(move || {
                 for portion in portions {
                     portion.iter().for_each(|(time, event)| state.feed(time, event));
+                    let found = state.checker.certain();
+                    *state.counters.found.lock().expect("no holder of this lock panics") = found;
                 }
                 (state.checker, state.measure)
             })

@@ -9,9 +9,11 @@ use anyhow::{Context, Result};
 use inject::Injector;
 use model::cluster::Observation;
 use model::fault::{FaultRecord, FaultState};
+use model::finding::Kind;
 use model::history::{Event as HistoryEvent, Phase};
 use plan::{Nemesis, Schedule};
 use reports::words::grouped;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
@@ -36,6 +38,8 @@ pub struct Stage<'s, 'a> {
     fault_lines: File,
     note: Option<String>,
     last_ok: (u64, u64),
+    /// Kinds of findings that were told.
+    shown: BTreeSet<Kind>,
     rate: u64,
 }
 
@@ -77,6 +81,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             fault_lines,
             note: None,
             last_ok: (0, 0),
+            shown: BTreeSet::new(),
             rate: 0,
         })
     }
@@ -241,6 +246,7 @@ impl<'s, 'a> Stage<'s, 'a> {
 
     fn show(&mut self) {
         let now = self.live.clock.ms();
+        self.show_found(now);
         let ok = self.counters.ok.load(Ordering::Relaxed);
         if now >= self.last_ok.0 + 1000 {
             self.rate = (ok - self.last_ok.1) * 1000 / (now - self.last_ok.0);
@@ -253,6 +259,16 @@ impl<'s, 'a> Stage<'s, 'a> {
             .min(self.counters.sent.load(Ordering::Relaxed));
         let state = format!("{} ok, {}/s, {} open", grouped(ok), grouped(self.rate), grouped(open));
         self.live.progress.tick(now, &state);
+    }
+
+    /// The first of each kind is news; how many they are is told at the end.
+    fn show_found(&mut self, now: u64) {
+        for (kind, count) in self.counters.found() {
+            if self.shown.insert(kind) {
+                let text = format!("  FOUND {} ({count} so far): {}", kind.as_str(), kind.about());
+                self.live.progress.say(now, &text);
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! Feed events in the order in which they were written down, then `finish`.
 
+mod certain;
 mod cycle_search;
 mod finish;
 mod groups;
@@ -562,8 +563,9 @@ impl Checker {
                         records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
                         counts.read += u64::from(first);
                         if committed && let Some(index) = transactions.of(id.session, id.sequence) {
-                            transactions.seen(index, slot.0, offset, reader, now_ms);
+                            let first = !records.get(slot).is_read_committed();
                             records.get_mut(slot).set_read_committed();
+                            transactions.seen(index, slot.0, offset, reader, now_ms, first);
                         }
                         slot.0
                     }

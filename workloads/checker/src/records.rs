@@ -178,6 +178,7 @@ pub(crate) struct Records {
     sessions: Vec<(u32, SessionChunks)>,
     session_index: FxHashMap<u32, u32>,
     elsewhere: FxHashMap<Slot, Elsewhere>,
+    twice: u64,
 }
 
 impl Records {
@@ -186,6 +187,7 @@ impl Records {
             chunks: Vec::new(),
             pages: RefCell::new(Pages::new(backing, open_bytes_max)),
             sessions: Vec::new(),
+            twice: 0,
             session_index: FxHashMap::default(),
             elsewhere: FxHashMap::default(),
         }
@@ -301,6 +303,7 @@ impl Records {
         at_ms: u32,
     ) {
         let record = self.get_mut(slot);
+        let is_sent = record.is_sent();
         if !record.is_read() {
             record.flags |= flag::READ;
             record.finals = finals;
@@ -321,7 +324,12 @@ impl Records {
             let places = &mut self.open_elsewhere(slot).places;
             match places.iter_mut().find(|place| place.offset == offset) {
                 Some(place) => place.finals |= finals,
-                None => places.push(Place { offset, finals, at_ms }),
+                None => {
+                    let is_second = places.len() == 1;
+                    places.push(Place { offset, finals, at_ms });
+                    // One that nobody sent, or not yet, is no duplicate.
+                    self.twice += u64::from(is_second && is_sent);
+                }
             }
         }
         self.get_mut(slot).finals |= finals;
@@ -334,6 +342,11 @@ impl Records {
         let place = Place { offset: record.offset, finals: record.finals, at_ms: record.read_ms };
         let made = || Elsewhere { acknowledged_at: None, places: vec![place] };
         self.elsewhere.entry(slot).or_insert_with(made)
+    }
+
+    /// Records that were sent and then read at more than one offset.
+    pub(crate) fn twice(&self) -> u64 {
+        self.twice
     }
 
     /// Takes bits of final passes back.

@@ -49,6 +49,10 @@ impl Transaction {
         }
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
+    }
+
     pub(crate) fn is_aborted(&self) -> bool {
         self.state == State::Ended(Ending::Aborted)
     }
@@ -84,6 +88,8 @@ pub(crate) struct Transactions {
     /// Sessions that read committed records only.
     committed_readers: FxHashSet<u32>,
     pub(crate) early: Vec<Early>,
+    /// Records of transactions that had been aborted by then, and were handed to readers of committed records.
+    pub(crate) aborted_reads: u64,
 }
 
 impl Transactions {
@@ -205,8 +211,16 @@ impl Transactions {
         Some(*index)
     }
 
-    /// A reader of committed records was handed a record of this transaction.
-    pub(crate) fn seen(&mut self, index: u32, slot: u32, offset: i64, reader: Session, at_ms: u32) {
+    /// A reader of committed records was handed a record of this transaction; `first`: as the first one.
+    pub(crate) fn seen(
+        &mut self,
+        index: u32,
+        slot: u32,
+        offset: i64,
+        reader: Session,
+        at_ms: u32,
+        first: bool,
+    ) {
         let transaction = &mut self.list[index as usize];
         let own = transaction.reader == Some(reader);
         match transaction.state {
@@ -218,7 +232,9 @@ impl Transactions {
             State::Ending { commit: false } => {
                 self.early.push(Early { slot, transaction: index, offset, at_ms, reader, own });
             }
-            State::Ended(_) => {}
+            State::Ended(ending) => {
+                self.aborted_reads += u64::from(first && ending == Ending::Aborted);
+            }
         }
         transaction.is_visible = true;
     }
