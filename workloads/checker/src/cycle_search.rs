@@ -75,8 +75,8 @@ fn is_cycle(kind: Kind) -> bool {
 
 /// Keys and values as the logs and records that they stand for.
 fn ours(mut check: Check, name: &impl Fn(LogRef) -> String) -> Check {
+    let log = |key: LogRef| log_of(Atom::from(key.partition)).unwrap_or(key);
     for finding in &mut check.findings {
-        let log = |key: LogRef| log_of(Atom::from(key.partition)).unwrap_or(key);
         finding.log = log(finding.log);
         finding.topic = name(finding.log);
         for id in &mut finding.ids {
