@@ -2,6 +2,7 @@
 
 use super::history::*;
 use model::history::*;
+use model::settings::TopicSettings;
 use proptest::prelude::*;
 
 #[test]
@@ -264,4 +265,59 @@ proptest! {
             prop_assert!(valid || nothing_acknowledged, "{:?}", check);
         }
     }
+}
+
+/// A topic that was made anew under its name is another one: nothing of the old one is in it, and its offsets begin again.
+#[test]
+fn a_topic_that_was_made_anew_is_another_log() {
+    let anew = TopicRef(1);
+    let of_anew = LogRef { topic: anew, partition: 0 };
+    let (name, settings) = ("queue".to_string(), TopicSettings { partitions: 1, ..settings() });
+    let seen = vec![(0, Seen::Record(id(3)))];
+    // Sequence 2 was under way meanwhile: nobody knows to which of the two it went, and it is in neither.
+    let mut history = History::new()
+        .written(0..2)
+        .send(2)
+        .event(Event::TopicDeleted { topic: TopicRef(0) })
+        .event(Event::Topic { topic: anew, name, topic_id: [2; 16], settings })
+        .info(2)
+        .event(Event::Send { id: id(3), log: of_anew, intended_mono_ns: 0 })
+        .ok(3, 0)
+        .event(Event::LogBounds { log: of_anew, leader_epoch: 0, start: 0, end: 1, settled: true });
+    for reader in FINAL {
+        let assigned = ReaderEvent::Assigned { logs: vec![(of_anew, None)] };
+        let polled =
+            Event::Polled { reader: Session(reader), pass: 0, log: of_anew, records: seen.clone() };
+        history = history.begin_final(reader).reader(reader, assigned).event(polled);
+        history = history.end_final(reader, true);
+    }
+    all_valid(&history.check());
+}
+
+/// Its sequences begin again: they are those of another session.
+#[test]
+fn a_producer_that_was_started_again_repeats_and_reorders_nothing() {
+    let again = Session(2);
+    let settings = producer(model::settings::Acks::All);
+    let mut history = History::new().written(0..3).event(Event::ProducerOpened {
+        session: again,
+        name: "producer-1".into(),
+        settings,
+    });
+    let mut records: Vec<(i64, Seen)> =
+        (0..3).map(|at| (at, Seen::Record(id(at as u64)))).collect();
+    for sequence in 0..3 {
+        let (id, offset) = (RecordId { session: again, sequence }, 3 + sequence as i64);
+        let outcome = Outcome::Ok { offset: Some(offset) };
+        history = history
+            .event(Event::Send { id, log: log(0), intended_mono_ns: 0 })
+            .event(Event::Sent { id, outcome, error: None });
+        records.push((offset, Seen::Record(id)));
+    }
+    history = history.bounds(0, 0, 6).bounds(1, 0, 0);
+    for reader in FINAL {
+        history =
+            history.begin_final(reader).polled_as(reader, 0, &records).end_final(reader, true);
+    }
+    all_valid(&history.check());
 }

@@ -294,3 +294,23 @@ fn a_cycle_of_writes_and_reads() {
     assert!(logs.contains(&log(0)) && logs.contains(&log(1)), "{logs:?}");
     assert!(finding.because.contains("1."), "{}", finding.because);
 }
+
+/// Nobody can read committed records beyond a transaction that hangs: until it is ended, nothing is known of what comes after.
+#[test]
+fn behind_a_hanging_transaction_nothing_can_be_told() {
+    let mut history = history().transaction(0, 0..1).bounds(0, 0, 2).bounds(1, 0, 0);
+    let other = RecordId { session: Session(2), sequence: 0 };
+    let outcome = Outcome::Ok { offset: Some(1) };
+    for event in [
+        Event::Send { id: other, log: log(0), intended_mono_ns: 0 },
+        Event::Sent { id: other, outcome, error: None },
+    ] {
+        history = history.event(event);
+    }
+    for reader in FINAL {
+        history = history.begin_final(reader).polled(reader, &[]).end_final(reader, false);
+    }
+    let report = history.check();
+    assert_eq!(found(&report), [(Kind::Unseen, 1)]);
+    assert_eq!(check(&report, Kind::LostWrite).verdict, CheckVerdict::Unknown);
+}
