@@ -23,6 +23,12 @@ pub struct Recorded {
     pub observations: Vec<Observation>,
 }
 
+/// What the checker is told of a run: a reader that gets nothing for as long as replicas are given to be in sync is stuck.
+pub fn checker_options(settle_ms: u64) -> checker::Options {
+    let stuck_ms = Some(u32::try_from(settle_ms).unwrap_or(u32::MAX));
+    checker::Options { stuck_ms, ..checker::Options::default() }
+}
+
 /// Checks, measures, judges.
 pub fn analyse(recorded: Recorded) -> Facts {
     let Recorded { record, mut checker, measure, faults, observations } = recorded;

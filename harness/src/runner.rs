@@ -219,7 +219,8 @@ impl<'a> Live<'a> {
         let recorder =
             Arc::new(Recorder::create(&self.run.file("history.hwh"), self.clock, portions)?);
         let spill = Box::new(FileSpill::new(self.run.path()));
-        let checker = Checker::with_spill(checker::Options::default(), spill);
+        let options = analysis::checker_options(self.record.settle_ms);
+        let checker = Checker::with_spill(options, spill);
         let measure = Measure::new(self.plan.time.deadline.0);
         let follower = Follower::start(followed, self.plan.topic.partitions, checker, measure);
         let shared = Shared {
@@ -286,6 +287,7 @@ impl<'a> Live<'a> {
         for log in &liveness.never_recovered {
             self.progress.say(self.clock.ms(), &format!("never recovered: {log}"));
         }
+        final_reads::catch_up(self.plan, &shared.bootstrap, load, &twice);
         self.progress.phase(
             self.clock.ms(),
             "read",

@@ -362,6 +362,11 @@ fn never_recovered_is_broken() {
 }
 
 #[test]
+fn a_reader_that_stays_stuck_is_broken() {
+    part_is(all(2).found(Kind::Stuck, 4, None), "liveness", Word::Broken, "Found 4 stuck.");
+}
+
+#[test]
 fn a_run_that_tested_nothing_is_unknown() {
     let real = |run: Run, because: &str| part_is(run, "real-test", Word::Unknown, because);
     let mut none = all(2);

@@ -101,7 +101,7 @@ fn run_directory(path: &Path) -> Result<Checked> {
 /// Everything that a report says, from the stored records of a run alone.
 pub fn facts_of(run: &RunDir) -> Result<Facts> {
     let mut record: RunRecord = run.read_json("run.json")?;
-    let mut checker = checker_over(run.path());
+    let mut checker = checker_over(run.path(), analysis::checker_options(record.settle_ms));
     let mut measure = Measure::new(record.deadline_ms);
     let history = run.file("history.hwh");
     record.cut = if history.exists() {
@@ -127,7 +127,8 @@ pub fn facts_of(run: &RunDir) -> Result<Facts> {
 
 /// A history without its run: checks only, nobody knows what was promised.
 fn bare_history(path: &Path, form: Form) -> Result<Checked> {
-    let mut checker = checker_over(path.parent().unwrap_or(Path::new(".")));
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut checker = checker_over(directory, checker::Options::default());
     let cut = history_file::events(path, form, |time, event| {
         checker.feed(&time, &event);
         Ok(())
@@ -141,11 +142,11 @@ fn bare_history(path: &Path, form: Form) -> Result<Checked> {
 }
 
 /// A checker whose memory is bounded by a file in this directory.
-fn checker_over(directory: &Path) -> Checker {
+fn checker_over(directory: &Path, options: checker::Options) -> Checker {
     // The parent of a bare file name is the empty path.
     let here = directory.as_os_str().is_empty();
     let directory = if here { Path::new(".") } else { directory };
-    Checker::with_spill(checker::Options::default(), Box::new(FileSpill::new(directory)))
+    Checker::with_spill(options, Box::new(FileSpill::new(directory)))
 }
 
 /// A history of Jepsen's Kafka workload: the same checks by the same names, and some beyond.

@@ -3,7 +3,7 @@
 //! Loss is judged only on this ground. The end of a log is its leader's high watermark, equal twice within one leader
 //! epoch, where the leader's log ends as well; two independent readers read from the log's start to there.
 
-use super::load::{self, Shared, TOPIC};
+use super::load::{self, Load, Shared, TOPIC};
 use super::up::{full_topic, wait_for};
 use admin::{Admin, OffsetSpec};
 use anyhow::Result;
@@ -30,6 +30,27 @@ pub fn settle(plan: &Plan, bootstrap: &str, interrupted: &dyn Fn() -> bool) -> L
         Err(error) => not_whole(&mut admin, plan, &format!("{error:#}")),
     };
     Liveness { measured: !interrupted(), never_recovered, deadline_ms: plan.time.settle.0 }
+}
+
+/// How much longer than a stuck reader is given the readers are waited for, so that one that is stuck is known to be.
+const CATCH_UP_SLACK: Duration = Duration::from_millis(500);
+
+/// Gives the live readers the time after which one that gets nothing is stuck.
+pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn() -> bool) {
+    let mut admin = Admin::new(bootstrap, Duration::from_secs(2));
+    let limit = Duration::from_millis(plan.time.settle.0) + CATCH_UP_SLACK;
+    let mut ends = BTreeMap::new();
+    // Where the readers do not get there, the history tells why: that is for the checker to say.
+    let _ = wait_for("the readers have caught up", limit, interrupted, || {
+        for partition in 0..plan.topic.partitions {
+            if !ends.contains_key(&partition) {
+                let (_, start, end) = bounds(&mut admin, plan, partition)?;
+                // Nothing can be handed out of an empty log.
+                ends.insert(partition, if start < end { end } else { 0 });
+            }
+        }
+        if load.is_behind(&ends) { Err("some are behind".to_owned()) } else { Ok(()) }
+    });
 }
 
 /// The logs that are not led by an in-sync replica now. An ISR that is only smaller than it should be is no outage.

@@ -13,6 +13,7 @@ use generator::stamp::Filler;
 use model::history::TopicRef;
 use model::settings::{ConsumerSettings, TopicSettings};
 use plan::{Plan, WorkloadName};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,16 @@ impl Load {
                 .map_err(|_| anyhow::anyhow!("a producer thread panicked: a bug in highwater"))?;
         }
         Ok(())
+    }
+
+    /// Whether some reader has yet to come to an end that a log has (by partition).
+    pub fn is_behind(&self, ends: &BTreeMap<u32, i64>) -> bool {
+        let behind = |reader: &RunningReader| {
+            let positions = reader.positions();
+            ends.iter()
+                .any(|(partition, end)| positions.get(partition).copied().unwrap_or(0) < *end)
+        };
+        self.readers.iter().any(behind)
     }
 
     pub fn finish_readers(&mut self) -> Result<()> {

@@ -5,6 +5,7 @@ mod groups;
 mod loss;
 mod order;
 mod places;
+mod progress;
 mod prose;
 mod reading;
 mod sweep;
@@ -205,6 +206,7 @@ impl Closing<'_> {
                 self.of_transactions(kind, &mut sweep.transactions)
             }
             Scope::Groups if !checker.groups.is_empty() => self.of_groups(kind),
+            Scope::Progress if kind == Kind::Stuck => self.stuck(),
             Scope::Replicas
             | Scope::Operations
             | Scope::Progress

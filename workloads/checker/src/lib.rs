@@ -54,11 +54,19 @@ pub struct Options {
     /// Memory for records and offsets, the open ones included; what exceeds it is spilled where there is a [`Spill`], and
     /// stays in memory where there is none. It never changes an answer.
     pub memory_bytes_max: u64,
+    /// Healed time without a record, though records wait, that makes a live reader `stuck`; `None`: it is not looked for.
+    pub stuck_ms: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { final_readers: 2, findings_max: 4096, ids_max: 8, memory_bytes_max: 512 << 20 }
+        Options {
+            final_readers: 2,
+            findings_max: 4096,
+            ids_max: 8,
+            memory_bytes_max: 512 << 20,
+            stuck_ms: None,
+        }
     }
 }
 
@@ -278,6 +286,7 @@ impl Checker {
             Event::PassEnded { reader, pass, complete } => {
                 let index = self.passes.index(*reader, *pass);
                 self.passes.list[index].ended = true;
+                self.passes.list[index].ended_ms = Some(self.now_ms);
                 self.passes.list[index].complete = *complete;
             }
             Event::Reader { reader, pass, what } => {
@@ -660,6 +669,7 @@ fn step(
     at_ms: u32,
 ) {
     let position = pass.position(log_index);
+    position.moved_ms = at_ms;
     let from_start = std::mem::take(&mut position.from_start);
     let Some(next) = position.advance(offset) else { return };
     if offset > next {

@@ -12,6 +12,8 @@ pub(crate) struct Position {
     pub(crate) from_start: bool,
     /// What this pass has of the log from its start on.
     pub(crate) coverage: Coverage,
+    /// When it was last handed a record of the log, or moved.
+    pub(crate) moved_ms: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -63,6 +65,7 @@ pub(crate) struct Pass {
     /// Its bit in the masks of final passes.
     pub(crate) bit: Option<u8>,
     pub(crate) ended: bool,
+    pub(crate) ended_ms: Option<u32>,
     pub(crate) complete: bool,
     positions: Vec<Position>,
 }
@@ -145,6 +148,7 @@ impl Passes {
             ordinal: u16::try_from(index).unwrap_or(u16::MAX),
             bit: None,
             ended: false,
+            ended_ms: None,
             complete: false,
             positions: Vec::new(),
         });

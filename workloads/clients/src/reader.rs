@@ -15,8 +15,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -65,10 +65,16 @@ impl ConsumerContext for Quiet {}
 pub struct RunningReader {
     stop: Arc<AtomicBool>,
     polled: Arc<AtomicU64>,
+    positions: Arc<Mutex<BTreeMap<u32, i64>>>,
     thread: JoinHandle<()>,
 }
 
 impl RunningReader {
+    /// The next offset of each partition of which anything came, as far as it got.
+    pub fn positions(&self) -> BTreeMap<u32, i64> {
+        self.positions.lock().expect("no holder of this lock panics").clone()
+    }
+
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
@@ -89,21 +95,26 @@ pub fn start_live(
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
     let (stop, polled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let positions: Arc<Mutex<BTreeMap<u32, i64>>> = Arc::default();
     let mut pass = Pass::open(task, 0, PassKind::Live, history)?;
     let thread = {
-        let (stop, polled) = (stop.clone(), polled.clone());
+        let (stop, polled, positions) = (stop.clone(), polled.clone(), Arc::clone(&positions));
         std::thread::Builder::new()
             .name(pass.task.name.clone())
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     let count = pass.poll_batch(Duration::from_millis(50));
                     polled.fetch_add(count as u64, Ordering::Relaxed);
+                    positions
+                        .lock()
+                        .expect("no holder of this lock panics")
+                        .clone_from(&pass.positions);
                 }
                 pass.close(false);
             })
             .expect("the operating system refused a thread")
     };
-    Ok(RunningReader { stop, polled, thread })
+    Ok(RunningReader { stop, polled, positions, thread })
 }
 
 /// Reads every log of the topic from its start to `ends` (exclusive end offset by partition), on the calling thread.

@@ -286,3 +286,44 @@ fn a_move_excuses_only_its_own_log_and_moment() {
         .polled_as(LIVE, 1, &records(2));
     assert_eq!(found(&history.check()), [(Kind::NonmonotonicPoll, 2)]);
 }
+
+/// A live reader that was handed the first of three records, and then nothing for a while.
+fn waits(healed_events: usize, closed: bool, read_on: bool) -> crate::Report {
+    let mut history = History::new().live().written(0..3).polled(LIVE, &[(0, 0)]);
+    let ended = Event::PassEnded { reader: Session(LIVE), pass: 0, complete: false };
+    if closed {
+        history = history.event(ended.clone());
+    }
+    history = history.event(Event::Phase { phase: Phase::Settle });
+    // Time goes by, and nothing happens.
+    for _ in 0..healed_events {
+        history = history.event(Event::SessionClosed { session: Session(99) });
+    }
+    if read_on {
+        history = history.polled(LIVE, &[(1, 1), (2, 2)]);
+    }
+    history = history.event(Event::Phase { phase: Phase::FinalReads });
+    if !closed {
+        history = history.event(ended);
+    }
+    let all = [(0, 0), (1, 1), (2, 2)];
+    let options = crate::Options { stuck_ms: Some(200), ..crate::Options::default() };
+    history.finally(3, &all).check_by(crate::Checker::new(options))
+}
+
+#[test]
+fn a_reader_that_gets_nothing_while_all_is_healed_is_stuck() {
+    let stuck = waits(30, false, false);
+    assert_eq!(found(&stuck), [(Kind::Stuck, 2)]);
+    let because = &check(&stuck, Kind::Stuck).findings[0].because;
+    assert!(because.starts_with("Reader session 50 stands at offset 1 of queue-0"), "{because}");
+    for (healed_events, closed, read_on) in
+        [(5, false, false), (30, true, false), (30, false, true)]
+    {
+        let near = waits(healed_events, closed, read_on);
+        assert_eq!(found(&near), [], "{healed_events} {closed} {read_on}");
+        assert_eq!(check(&near, Kind::Stuck).count, 0);
+    }
+    let unasked = History::new().written(0..1).finally(1, &[(0, 0)]).check();
+    assert!(unasked.checks.iter().all(|check| check.name != "stuck"));
+}
