@@ -4,8 +4,6 @@
 //! in order only where one had ended before the other began. Not here: which records stand in those ranges, and what is
 //! promised of them.
 
-mod events;
-
 use model::history::{Ending, Session};
 use model::settings::{Commits, GroupSettings};
 use rustc_hash::FxHashMap;

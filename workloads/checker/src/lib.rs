@@ -12,6 +12,7 @@
 mod certain;
 mod cycle_search;
 mod finish;
+mod group_events;
 mod groups;
 mod log_table;
 pub mod operations;

@@ -1,7 +1,7 @@
 //! What the history says of groups, handed to them: logs by their numbers, processed records by their places.
 
-use super::Copied;
 use crate::Checker;
+use crate::groups::Copied;
 use model::history::{Event, LogRef, ReaderEvent, Session};
 
 impl Checker {
