@@ -6,4 +6,5 @@ mod history;
 mod loss;
 mod reference;
 mod spill;
+mod transactional;
 mod transactions;

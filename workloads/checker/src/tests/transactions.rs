@@ -6,9 +6,9 @@ use model::history::*;
 use model::settings::{Acks, ConsumerSettings, Isolation, ProducerSettings};
 
 /// Reads whatever stands in the log.
-const DIRTY: u32 = 51;
+pub(super) const DIRTY: u32 = 51;
 
-fn opened(session: u32, transactional_id: &str) -> Event {
+pub(super) fn opened(session: u32, transactional_id: &str) -> Event {
     let settings =
         ProducerSettings { transactional_id: Some(transactional_id.into()), ..producer(Acks::All) };
     Event::ProducerOpened { session: Session(session), name: "transactor".into(), settings }
@@ -25,7 +25,7 @@ fn reader(session: u32, isolation: Isolation) -> Event {
 }
 
 /// The producer has transactions, and all readers but one read what is committed.
-fn history() -> History {
+pub(super) fn history() -> History {
     let mut history = History::new();
     history.events.pop();
     let mut history = history.event(opened(PRODUCER, "t"));
