@@ -1,6 +1,7 @@
 mod any;
 mod clean;
 mod found;
+mod grouped;
 mod groups;
 mod history;
 mod loss;

@@ -5,8 +5,8 @@ use model::finding::{CheckVerdict, Kind};
 use model::history::*;
 use model::settings::{Commits, ConsumerSettings, GroupSettings, Isolation};
 
-const ONE: u32 = 70;
-const OTHER: u32 = 71;
+pub(super) const ONE: u32 = 70;
+pub(super) const OTHER: u32 = 71;
 
 fn member(session: u32, commits: Commits) -> Event {
     let settings = ConsumerSettings {
@@ -19,45 +19,45 @@ fn member(session: u32, commits: Commits) -> Event {
 }
 
 /// Ten records in log 0, and two members of a group.
-fn history(commits: Commits) -> History {
+pub(super) fn history(commits: Commits) -> History {
     History::new().written(0..10).event(member(ONE, commits)).event(member(OTHER, commits))
 }
 
 impl History {
     /// The member is handed the records of these offsets, which are also their sequences.
-    fn handed(self, reader: u32, offsets: std::ops::Range<i64>) -> History {
+    pub(super) fn handed(self, reader: u32, offsets: std::ops::Range<i64>) -> History {
         let assigned = ReaderEvent::Assigned { logs: vec![(log(0), Some(offsets.start))] };
         let records: Vec<(i64, u64)> = offsets.map(|offset| (offset, offset as u64)).collect();
         self.reader(reader, assigned).polled(reader, &records)
     }
 
-    fn processed(self, reader: u32, offsets: std::ops::Range<i64>) -> History {
+    pub(super) fn processed(self, reader: u32, offsets: std::ops::Range<i64>) -> History {
         let (reader, from, to) = (Session(reader), offsets.start, offsets.end);
         self.event(Event::Processed { reader, log: log(0), from, to })
     }
 
-    fn asks(self, reader: u32, commit: u64, offset: i64) -> History {
+    pub(super) fn asks(self, reader: u32, commit: u64, offset: i64) -> History {
         let offsets = vec![(log(0), offset)];
         self.event(Event::CommitBegan { reader: Session(reader), commit, offsets })
     }
 
-    fn told(self, reader: u32, commit: u64, ending: Ending) -> History {
+    pub(super) fn told(self, reader: u32, commit: u64, ending: Ending) -> History {
         let reader = Session(reader);
         self.event(Event::CommitEnded { reader, commit, ending, error: None })
     }
 
-    fn commits(self, reader: u32, commit: u64, offset: i64) -> History {
+    pub(super) fn commits(self, reader: u32, commit: u64, offset: i64) -> History {
         self.asks(reader, commit, offset).told(reader, commit, Ending::Committed)
     }
 
     /// The coordinator is asked now, and answers at once.
-    fn seen(self, offset: Option<i64>) -> History {
+    pub(super) fn seen(self, offset: Option<i64>) -> History {
         let asked_mono_ns = (self.events.len() as u64 + 1) * 10_000_000;
         let group = "g".to_owned();
         self.event(Event::CommittedSeen { group, log: log(0), offset, asked_mono_ns })
     }
 
-    fn all_read(self) -> History {
+    pub(super) fn all_read(self) -> History {
         let all: Vec<(i64, u64)> = (0..10).map(|at| (at, at as u64)).collect();
         self.finally(10, &all)
     }
