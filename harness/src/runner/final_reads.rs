@@ -13,6 +13,7 @@ use model::history::{Event, LogRef};
 use model::settings::TopicSettings;
 use plan::Plan;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +44,10 @@ pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn(
     // Where the readers do not get there, the history tells why: that is for the checker to say.
     let _ = wait_for("the readers have caught up", limit, interrupted, || {
         for partition in 0..plan.topic.partitions {
-            if !ends.contains_key(&partition) {
+            if let Entry::Vacant(of) = ends.entry(partition) {
                 let (_, start, end) = bounds(&mut admin, plan, partition)?;
                 // Nothing can be handed out of an empty log.
-                ends.insert(partition, if start < end { end } else { 0 });
+                of.insert(if start < end { end } else { 0 });
             }
         }
         if load.is_behind(&ends) { Err("some are behind".to_owned()) } else { Ok(()) }
