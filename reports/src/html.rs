@@ -96,6 +96,17 @@ struct Told<'a> {
     cycle: String,
 }
 
+impl Told<'_> {
+    /// `, offset 7` or `, offsets 7 to 9`, where they are known.
+    fn offsets(&self) -> String {
+        match (self.finding.first_offset, self.finding.last_offset) {
+            (Some(first), Some(last)) if first != last => format!(", offsets {first} to {last}"),
+            (Some(first), _) => format!(", offset {first}"),
+            (None, _) => String::new(),
+        }
+    }
+}
+
 struct ToldRecovery<'a> {
     recovery: &'a Recovery,
     name: String,
