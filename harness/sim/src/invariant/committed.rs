@@ -379,7 +379,14 @@ impl CommittedLog {
     }
 
     fn missing(&self) -> Option<Range> {
-        self.ranges.iter().find(|range| !range.excused && range.has.is_empty()).copied()
+        self.missing_above(i64::MIN)
+    }
+
+    /// The first that nobody has, should, and that ends above `offset`.
+    pub fn missing_above(&self, offset: i64) -> Option<Range> {
+        let is_missing =
+            |range: &&Range| !range.excused && range.has.is_empty() && range.end_offset > offset;
+        self.ranges.iter().find(is_missing).copied()
     }
 }
 

@@ -82,6 +82,10 @@ enum Pending {
     DropAll {
         dir: usize,
     },
+    /// A metadata snapshot that ends there.
+    Snapshot {
+        end_offset: i64,
+    },
     /// So many batches had been cut off by then.
     SyncFile {
         dir: usize,
@@ -112,6 +116,8 @@ pub struct Ledger {
     files: FxHashMap<(u16, FileId), (usize, i64)>,
     pending: FxHashMap<(u16, Token), Pending>,
     copies: BTreeMap<(u16, usize), Copy>,
+    /// By node: where its last metadata snapshot ends. What is below is in it, and need not be in the log.
+    snapshots: FxHashMap<u16, i64>,
     numbers: FxHashMap<LogId, usize>,
 }
 
@@ -197,6 +203,10 @@ impl Ledger {
                 let Some(copy) = copy else { return };
                 Pending::SyncFile { dir, segment, truncated_count: copy.truncated_count }
             }
+            IoOp::Replace { path, .. } => {
+                let Some(end_offset) = snapshot_of(path) else { return };
+                Pending::Snapshot { end_offset }
+            }
             IoOp::Rename { from, .. } | IoOp::Delete { path: from } => match segment_of(from) {
                 Some((dir, segment)) => Pending::DropSegment { dir: self.dir_number(dir), segment },
                 None => match self.dir_numbers.get(from.as_str()) {
@@ -227,6 +237,12 @@ impl Ledger {
         let failed = matches!(result, IoResult::Failed(_));
         let dir = match &pending {
             Pending::Create { .. } => return None,
+            Pending::Snapshot { end_offset } => {
+                if !failed {
+                    self.snapshots.insert(node, *end_offset);
+                }
+                return None;
+            }
             Pending::Append(dir, _)
             | Pending::Truncate { dir, .. }
             | Pending::DropSegment { dir, .. }
@@ -243,7 +259,7 @@ impl Ledger {
             _ => 0,
         };
         match pending {
-            Pending::Create { .. } => {}
+            Pending::Create { .. } | Pending::Snapshot { .. } => {}
             // How much of it is in the file is not known; the process ends now.
             Pending::Append(_, entries) if failed => copy.maybe.extend(entries),
             _ if failed => {}
@@ -261,6 +277,16 @@ impl Ledger {
         // The last segment of all goes by retention too, and then nothing was cut off.
         let is_cut = end_offset < before && !(may_be_retention && copy.entries.is_empty());
         is_cut.then_some(Cut { id, end_offset })
+    }
+
+    /// Where the node's last metadata snapshot ends.
+    pub fn snapshot_end(&self, node: u16) -> i64 {
+        self.snapshots.get(&node).copied().unwrap_or(0)
+    }
+
+    /// Its disk is another one, or an older state of it: no snapshot is known there.
+    pub fn forget_snapshots(&mut self, node: u16) {
+        self.snapshots.remove(&node);
     }
 
     /// The process died: what was under way is not known to have happened.
@@ -384,6 +410,12 @@ fn entries_of(parts: &[Bytes], segment: i64, at: u64, keep: bool) -> Vec<Entry> 
     entries
 }
 
+/// `__cluster_metadata-0/00000000000000000043-0000000002.checkpoint` ends at 43.
+fn snapshot_of(path: &str) -> Option<i64> {
+    let name = path.strip_prefix(METADATA_DIR)?.strip_prefix('/')?.strip_suffix(".checkpoint")?;
+    name.split_once('-')?.0.parse().ok()
+}
+
 fn read_segment(
     content: &[u8],
     segment: i64,
@@ -437,5 +469,27 @@ mod tests {
         let cut = Some(Cut { id: METADATA, end_offset: 43 });
         assert_eq!(cut_of(all), cut);
         assert_eq!(cut_of(vec![last]), cut, "a snapshot has taken the place of the others");
+    }
+
+    #[test]
+    fn a_snapshot_is_known_by_its_name_once_it_is_there() {
+        let mut ledger = Ledger::default();
+        let path = format!("{METADATA_DIR}/00000000000000000043-0000000002.checkpoint");
+        let data = Bytes::new();
+        for (token, failed) in [(Token(1), true), (Token(2), false)] {
+            let op = IoOp::Replace { path: path.clone(), data: data.clone() };
+            ledger.submitted(1, token, &op);
+            assert_eq!(ledger.snapshot_end(1), 0);
+            if failed {
+                let kind = log::io::IoErrorKind::Other;
+                let error = log::io::IoError { kind, message: String::new() };
+                ledger.completed(1, token, &IoResult::Failed(error));
+            } else {
+                ledger.completed(1, token, &IoResult::Done);
+            }
+        }
+        assert_eq!(ledger.snapshot_end(1), 43);
+        ledger.forget_snapshots(1);
+        assert_eq!(ledger.snapshot_end(1), 0);
     }
 }

@@ -60,6 +60,9 @@ impl Invariants {
             (Loss::Unsynced, false) => self.glimpse.ledger.names_lost(node),
             _ => {}
         }
+        if matches!(loss, Loss::Destroyed | Loss::Rotted) {
+            self.glimpse.ledger.forget_snapshots(node);
+        }
         if loss == Loss::Rotted {
             self.rotten = self.rotten.with(node);
         }

@@ -74,7 +74,10 @@ impl Invariants {
     ) -> Result<(), Violation> {
         self.glimpse.now_ns = now_ns;
         let Some(cut) = self.glimpse.ledger.completed(node, token, result) else { return Ok(()) };
-        let missing = self.glimpse.committed.log_mut(cut.id).cut(node, cut.end_offset);
+        // What stands in a snapshot goes from the log.
+        let kept = if cut.id == METADATA { self.glimpse.ledger.snapshot_end(node) } else { 0 };
+        let log = self.glimpse.committed.log_mut(cut.id);
+        let missing = log.cut(node, cut.end_offset).and_then(|_| log.missing_above(kept));
         match missing {
             Some(range) => self.tell(&Event::Gone { node, id: cut.id, range }),
             None => Ok(()),
