@@ -126,11 +126,14 @@ impl Checker {
     }
 
     fn incomplete(&self, covered: &[Result<u16, String>]) -> Option<String> {
+        let unknown_committed = self.transactions.has_committed_unknown();
         let mut first = None;
         let mut others = 0u64;
         for (state, covered) in self.logs.iter().zip(covered) {
             let Err(because) = covered else { continue };
-            if state.ok + state.unacknowledged == 0 || self.is_deleted(state.log) {
+            let may_hold = state.ok + state.unacknowledged > 0
+                || (unknown_committed && state.has_transactions);
+            if !may_hold || self.is_deleted(state.log) {
                 continue;
             }
             match first {

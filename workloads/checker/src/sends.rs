@@ -25,13 +25,15 @@ impl Checker {
         record.sent_ms = self.now_ms;
         record.set_sent();
         if self.transactions.has_sessions() {
-            self.transactions.sent(id.session, id.sequence);
+            let in_transaction = self.transactions.sent(id.session, id.sequence);
+            self.logs[index as usize].has_transactions |= in_transaction;
         }
     }
 
     /// Its records take its outcome.
     pub(super) fn transaction_ended(&mut self, session: Session, number: u64, ending: Ending) {
-        let Some(ended) = self.transactions.ended(session, number, ending, self.now_ms) else {
+        let ended = self.transactions.ended(session, number, ending, self.now_ms);
+        let Some((ended, sequences)) = ended else {
             self.repeated_events += 1;
             return;
         };
@@ -42,11 +44,10 @@ impl Checker {
             Ending::Aborted => Fate::Fail,
             Ending::Info => Fate::Info,
         };
-        for sequence in ended.first_sequence..ended.end_sequence {
+        for sequence in sequences {
             let id = RecordId { session, sequence };
             let slot = self.records.slot(id);
-            let record = self.records.get(slot);
-            if record.is_sent() && record.fate() == Fate::Open {
+            if self.records.get(slot).fate() == Fate::Open {
                 self.settle(id, slot, fate);
             }
         }

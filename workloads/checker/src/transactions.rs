@@ -76,6 +76,8 @@ struct OfSession {
     transactions: Vec<u32>,
     /// One more than the highest sequence sent so far.
     next_sequence: u64,
+    /// What was sent in its open transaction. Sequences may be far apart: a range of them is not gone through.
+    sent: Vec<u64>,
     /// Another session has taken its transactional id.
     is_fenced: bool,
 }
@@ -95,6 +97,12 @@ pub(crate) struct Transactions {
 impl Transactions {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Some commit that nobody was told of has taken effect.
+    pub(crate) fn has_committed_unknown(&self) -> bool {
+        let unknown = |one: &&Transaction| one.state != State::Ended(Ending::Committed);
+        self.list.iter().filter(unknown).any(Transaction::is_committed)
     }
 
     pub(crate) fn has_sessions(&self) -> bool {
@@ -139,6 +147,7 @@ impl Transactions {
             return false;
         }
         state.transactions.push(self.list.len() as u32);
+        state.sent.clear();
         self.list.push(Transaction {
             session,
             number,
@@ -173,29 +182,34 @@ impl Transactions {
         open.map(|open| open.state = State::Ending { commit }).is_some()
     }
 
-    /// Answers the transaction as it ended.
+    /// Answers the transaction as it ended, and the sequences that were sent in it.
     pub(crate) fn ended(
         &mut self,
         session: Session,
         number: u64,
         ending: Ending,
         at_ms: u32,
-    ) -> Option<Transaction> {
+    ) -> Option<(Transaction, Vec<u64>)> {
         let open = self.open(session, number)?;
         open.state = State::Ended(ending);
         open.ended_ms = at_ms;
-        Some(*open)
+        let ended = *open;
+        let state = self.sessions.get_mut(&session.0).expect("it has an open transaction");
+        Some((ended, std::mem::take(&mut state.sent)))
     }
 
     /// The session sends: a part of its open transaction, if it has one.
-    pub(crate) fn sent(&mut self, session: Session, sequence: u64) {
-        let Some(state) = self.sessions.get_mut(&session.0) else { return };
+    pub(crate) fn sent(&mut self, session: Session, sequence: u64) -> bool {
+        let Some(state) = self.sessions.get_mut(&session.0) else { return false };
         state.next_sequence = state.next_sequence.max(sequence.saturating_add(1));
-        let Some(last) = state.transactions.last() else { return };
+        let Some(last) = state.transactions.last() else { return false };
         let last = &mut self.list[*last as usize];
-        if !matches!(last.state, State::Ended(_)) && sequence >= last.first_sequence {
+        let is_part = !last.has_ended() && sequence >= last.first_sequence;
+        if is_part {
             last.end_sequence = state.next_sequence;
+            state.sent.push(sequence);
         }
+        is_part
     }
 
     /// Which transaction a record belongs to.
@@ -203,12 +217,9 @@ impl Transactions {
         let of_session = &self.sessions.get(&session.0)?.transactions;
         let after =
             of_session.partition_point(|at| self.list[*at as usize].first_sequence <= sequence);
-        // Empty ones share their first sequence with the one that follows.
-        let index = of_session[..after].iter().rev().find(|at| {
-            let one = self.list[**at as usize];
-            one.first_sequence <= sequence && sequence < one.end_sequence
-        })?;
-        Some(*index)
+        // Whatever came before this one had ended where it begins, or earlier.
+        let last = *of_session[..after].last()?;
+        (sequence < self.list[last as usize].end_sequence).then_some(last)
     }
 
     /// A reader of committed records was handed a record of this transaction; `first`: as the first one.
@@ -224,12 +235,9 @@ impl Transactions {
         let transaction = &mut self.list[index as usize];
         let own = transaction.reader == Some(reader);
         match transaction.state {
-            State::Open => {
-                self.early.push(Early { slot, transaction: index, offset, at_ms, reader, own });
-            }
             // Its commit may have taken effect, and its client has yet to hear of it.
             State::Ending { commit: true } => {}
-            State::Ending { commit: false } => {
+            State::Open | State::Ending { commit: false } => {
                 self.early.push(Early { slot, transaction: index, offset, at_ms, reader, own });
             }
             State::Ended(ending) => {

@@ -3,6 +3,7 @@
 use super::history::*;
 use crate::{Checker, Options};
 use model::history::*;
+use model::settings::{Commits, Isolation};
 use proptest::prelude::*;
 
 fn number() -> impl Strategy<Value = i64> {
@@ -69,12 +70,65 @@ pub(super) fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Of transactions and groups.
+fn any_step() -> impl Strategy<Value = Event> {
+    let (transactional, reading) = (super::transactions::opened, super::transactions::reader);
+    let session = || (0..3u32).prop_map(Session);
+    let reader = || prop_oneof![Just(Session(LIVE)), Just(Session(60)), Just(Session(70))];
+    let count = || prop_oneof![6 => 0..4u64, 1 => any::<u64>()];
+    let ending = || prop_oneof![Just(Ending::Committed), Just(Ending::Aborted), Just(Ending::Info)];
+    let offsets = || prop::collection::vec((any_log(), number()), 0..3);
+    let generation = prop_oneof![4 => 0..3i32, 1 => any::<i32>()];
+    let logs = prop::collection::vec(any_log(), 0..3);
+    let isolation = prop_oneof![Just(Isolation::ReadCommitted), Just(Isolation::ReadUncommitted)];
+    prop_oneof![
+        1 => (0..3u32, "[tu]").prop_map(move |(session, id)| transactional(session, &id)),
+        1 => (reader(), isolation).prop_map(move |(session, isolation)| reading(session.0, isolation)),
+        1 => reader().prop_map(|session| super::groups::member(session.0, Commits::After)),
+        4 => (session(), count(), prop::option::of(reader())).prop_map(
+            |(session, transaction, reader)| Event::TransactionBegan { session, transaction, reader }
+        ),
+        2 => (session(), count(), any::<bool>()).prop_map(|(session, transaction, commit)| {
+            Event::TransactionEnding { session, transaction, commit }
+        }),
+        3 => (session(), count(), ending()).prop_map(|(session, transaction, ending)| {
+            Event::TransactionEnded { session, transaction, ending, error: None }
+        }),
+        1 => (session(), count(), reader(), offsets()).prop_map(
+            |(session, transaction, reader, offsets)| Event::OffsetsInTransaction {
+                session, transaction, reader, offsets,
+            }
+        ),
+        1 => (any_id(), any_log(), number())
+            .prop_map(|(id, log, offset)| Event::Copied { id, log, offset }),
+        1 => (reader(), generation, logs)
+            .prop_map(|(reader, generation, logs)| Event::Joined { reader, generation, logs }),
+        2 => (reader(), any_log(), number(), number())
+            .prop_map(|(reader, log, from, to)| Event::Processed { reader, log, from, to }),
+        2 => (reader(), count(), offsets())
+            .prop_map(|(reader, commit, offsets)| Event::CommitBegan { reader, commit, offsets }),
+        2 => (reader(), count(), ending()).prop_map(|(reader, commit, ending)| {
+            Event::CommitEnded { reader, commit, ending, error: None }
+        }),
+        2 => (any_log(), prop::option::of(number()), any::<u64>()).prop_map(
+            |(log, offset, asked_mono_ns)| Event::CommittedSeen {
+                group: "g".into(), log, offset, asked_mono_ns,
+            }
+        ),
+        1 => (any_log(), prop::option::of(number()))
+            .prop_map(|(log, offset)| Event::GroupReset { group: "g".into(), log, offset }),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_history_makes_it_panic(
-        events in prop::collection::vec((any_event(), any::<u64>()), 0..80),
+        events in prop::collection::vec(
+            (prop_oneof![any_event(), any_step()], any::<u64>()),
+            0..80,
+        ),
         announced in any::<bool>(),
         cut in any::<bool>(),
     ) {

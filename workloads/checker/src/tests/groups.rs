@@ -8,7 +8,7 @@ use model::settings::{Commits, ConsumerSettings, GroupSettings, Isolation};
 pub(super) const ONE: u32 = 70;
 pub(super) const OTHER: u32 = 71;
 
-fn member(session: u32, commits: Commits) -> Event {
+pub(super) fn member(session: u32, commits: Commits) -> Event {
     let settings = ConsumerSettings {
         isolation: Isolation::ReadUncommitted,
         group: Some(GroupSettings { name: "g".into(), commits }),

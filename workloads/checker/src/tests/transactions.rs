@@ -14,7 +14,7 @@ pub(super) fn opened(session: u32, transactional_id: &str) -> Event {
     Event::ProducerOpened { session: Session(session), name: "transactor".into(), settings }
 }
 
-fn reader(session: u32, isolation: Isolation) -> Event {
+pub(super) fn reader(session: u32, isolation: Isolation) -> Event {
     let settings = ConsumerSettings {
         isolation,
         group: None,
@@ -218,6 +218,20 @@ fn what_was_not_finally_read_may_be_late() {
     assert_eq!(check(&report, Kind::G1a).verdict, CheckVerdict::Valid);
     let plain = History::new().written(0..1).finally(1, &[(0, 0)]).check();
     assert!(plain.checks.iter().all(|check| check.name != "G1a"), "there were no transactions");
+}
+
+/// Nothing goes through what lies between two sequences.
+#[test]
+fn sequences_far_apart_are_answered_at_once() {
+    let report = history()
+        .begin(0)
+        .send(0)
+        .send(u64::MAX - 1)
+        .ok(u64::MAX - 1, 0)
+        .commit(0)
+        .finally(2, &[(0, u64::MAX - 1)])
+        .check();
+    assert_eq!(found(&report), [(Kind::LostWrite, 1), (Kind::TornTransaction, 1)]);
 }
 
 #[test]
