@@ -10,9 +10,6 @@ use super::parts::{Weight, part};
 use model::finding::{Edge, Finding, Kind};
 use model::verdict::Promise;
 
-const CYCLES: [Kind; 6] =
-    [Kind::G0, Kind::G0Process, Kind::G0Realtime, Kind::G1c, Kind::G1cProcess, Kind::G1cRealtime];
-
 pub(super) fn isolation(inputs: &Inputs) -> Promise {
     if !has_transactions(inputs) {
         let promised = "a write that certainly failed is never read";
@@ -21,9 +18,9 @@ pub(super) fn isolation(inputs: &Inputs) -> Promise {
     let promised = "a write that certainly failed is never read, and a reader of committed records is handed nothing of a \
                     transaction that was aborted or whose commit nobody had asked for";
     let mut kinds = vec![Kind::Resurrected, Kind::G1a, Kind::G1b, Kind::PrecommittedRead];
-    kinds.extend(CYCLES.into_iter().filter(|kind| inputs.check(*kind).is_some()));
+    kinds.extend(Kind::CYCLES.into_iter().filter(|kind| inputs.check(*kind).is_some()));
     part("isolation", promised, &kinds, inputs, |finding| {
-        if CYCLES.contains(&finding.kind) && has_write_edges(finding) {
+        if finding.kind.is_cycle() && has_write_edges(finding) {
             return Weight::Outside("Kafka does not isolate writes from each other".into());
         }
         Weight::Broken

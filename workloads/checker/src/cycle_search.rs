@@ -5,17 +5,14 @@
 //! of transactions are left to the records' checker; so are readers of what is not committed, who prove no order.
 
 use crate::operations::{OperationChecker, Options};
-use model::finding::{Check, CheckVerdict, Finding, Kind, Scope};
+use model::finding::{Check, Kind, Scope};
 use model::history::operations::{ToOperations, id_of, log_of};
-use model::history::{Event, LogRef, Session, Time};
+use model::history::{Event, LogRef, RecordId, Session, Time};
 use model::operation::{Atom, Names};
-use std::collections::BTreeMap;
 
 pub(crate) struct CycleSearch {
     events: ToOperations,
     checker: OperationChecker,
-    /// Readers of open transactions, by the sessions that those are of.
-    readers: BTreeMap<Session, Session>,
 }
 
 impl Default for CycleSearch {
@@ -23,7 +20,6 @@ impl Default for CycleSearch {
         CycleSearch {
             events: ToOperations::new(),
             checker: OperationChecker::new(Options::default()),
-            readers: BTreeMap::new(),
         }
     }
 }
@@ -36,22 +32,12 @@ impl CycleSearch {
         event: &Event,
         reads_committed: impl Fn(Session) -> bool,
     ) {
-        match event {
-            Event::TransactionBegan { session, reader: Some(reader), .. } => {
-                self.readers.insert(*session, *reader);
-            }
-            Event::TransactionEnded { session, .. } => {
-                self.readers.remove(session);
-            }
-            Event::Polled { reader, .. } | Event::Reader { reader, .. } => {
-                let of_transaction = self.readers.values().any(|one| one == reader);
-                if !of_transaction || !reads_committed(*reader) {
-                    return;
-                }
-            }
-            _ => {}
+        let CycleSearch { events, checker } = self;
+        if let Event::Polled { reader, .. } | Event::Reader { reader, .. } = event
+            && !(events.reads_in_transaction(*reader) && reads_committed(*reader))
+        {
+            return;
         }
-        let CycleSearch { events, checker, .. } = self;
         events.feed(time, event, |operation| checker.feed(operation));
     }
 
@@ -62,15 +48,10 @@ impl CycleSearch {
         let report = self.checker.finish(&Names::default());
         let is_ours = |check: &Check| {
             let kind = Kind::of(&check.name);
-            kind.is_some_and(|kind| kind.scope() == Scope::Operations || is_cycle(kind))
+            kind.is_some_and(|kind| kind.scope() == Scope::Operations || kind.is_cycle())
         };
         report.checks.into_iter().filter(is_ours).map(|check| ours(check, &name)).collect()
     }
-}
-
-fn is_cycle(kind: Kind) -> bool {
-    use Kind::{G0, G0Process, G0Realtime, G1c, G1cProcess, G1cRealtime};
-    matches!(kind, G0 | G0Process | G0Realtime | G1c | G1cProcess | G1cRealtime)
 }
 
 /// Keys and values as the logs and records that they stand for.
@@ -79,26 +60,16 @@ fn ours(mut check: Check, name: &impl Fn(LogRef) -> String) -> Check {
     for finding in &mut check.findings {
         finding.log = log(finding.log);
         finding.topic = name(finding.log);
-        for id in &mut finding.ids {
-            let value = i64::try_from(id.sequence).ok().and_then(Atom::number);
-            *id = value.and_then(id_of).unwrap_or(*id);
-        }
+        finding.ids.iter_mut().for_each(name_record);
         for step in &mut finding.cycle {
             step.log = step.log.map(log);
         }
-        name_evidence(finding);
-    }
-    if check.verdict == CheckVerdict::Invalid && check.count == 0 {
-        check.verdict = CheckVerdict::Valid;
+        finding.evidence.iter_mut().filter_map(|step| step.id.as_mut()).for_each(name_record);
     }
     check
 }
 
-fn name_evidence(finding: &mut Finding) {
-    for step in &mut finding.evidence {
-        if let Some(id) = &mut step.id {
-            let value = i64::try_from(id.sequence).ok().and_then(Atom::number);
-            *id = value.and_then(id_of).unwrap_or(*id);
-        }
-    }
+fn name_record(id: &mut RecordId) {
+    let value = i64::try_from(id.sequence).ok().and_then(Atom::number);
+    *id = value.and_then(id_of).unwrap_or(*id);
 }

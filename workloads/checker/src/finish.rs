@@ -126,14 +126,11 @@ impl Checker {
     }
 
     fn incomplete(&self, covered: &[Result<u16, String>]) -> Option<String> {
-        let unknown_committed = self.transactions.has_committed_unknown();
         let mut first = None;
         let mut others = 0u64;
         for (state, covered) in self.logs.iter().zip(covered) {
             let Err(because) = covered else { continue };
-            let may_hold = state.ok + state.unacknowledged > 0
-                || (unknown_committed && state.has_transactions);
-            if !may_hold || self.is_deleted(state.log) {
+            if state.ok + state.unacknowledged == 0 || self.is_deleted(state.log) {
                 continue;
             }
             match first {
@@ -234,6 +231,11 @@ impl Closing<'_> {
         let unknown = answer.unknown.or_else(|| nothing_read.map(str::to_owned)).or_else(|| {
             let because = self.incomplete.as_ref().filter(|_| final_reads_matter)?;
             Some(format!("the final reads are not complete: {because}"))
+        });
+        // What was not read may be late as long as its own log was not finally read, whatever is true of the others.
+        let unknown = unknown.or_else(|| {
+            let late = kind == Kind::Unseen && answer.count > 0;
+            late.then(|| "the logs of these records were not finally read".to_owned())
         });
         let verdict = match (kind, answer.count, &unknown) {
             (Kind::Unseen, 0, _) => CheckVerdict::Valid,

@@ -125,8 +125,6 @@ struct LogState {
     foreign: u64,
     ok: u64,
     unacknowledged: u64,
-    /// Something was sent to it in a transaction.
-    has_transactions: bool,
     first_ok_ms: Option<u32>,
     last_ok_ms: Option<u32>,
     settled: Option<Bounds>,
@@ -355,7 +353,6 @@ impl Checker {
             foreign: 0,
             ok: 0,
             unacknowledged: 0,
-            has_transactions: false,
             first_ok_ms: None,
             last_ok_ms: None,
             settled: None,

@@ -25,8 +25,7 @@ impl Checker {
         record.sent_ms = self.now_ms;
         record.set_sent();
         if self.transactions.has_sessions() {
-            let in_transaction = self.transactions.sent(id.session, id.sequence);
-            self.logs[index as usize].has_transactions |= in_transaction;
+            self.transactions.sent(id.session, id.sequence);
         }
     }
 

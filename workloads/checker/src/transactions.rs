@@ -99,12 +99,6 @@ impl Transactions {
         self.list.is_empty()
     }
 
-    /// Some commit that nobody was told of has taken effect.
-    pub(crate) fn has_committed_unknown(&self) -> bool {
-        let unknown = |one: &&Transaction| one.state != State::Ended(Ending::Committed);
-        self.list.iter().filter(unknown).any(Transaction::is_committed)
-    }
-
     pub(crate) fn has_sessions(&self) -> bool {
         !self.sessions.is_empty()
     }
@@ -199,17 +193,15 @@ impl Transactions {
     }
 
     /// The session sends: a part of its open transaction, if it has one.
-    pub(crate) fn sent(&mut self, session: Session, sequence: u64) -> bool {
-        let Some(state) = self.sessions.get_mut(&session.0) else { return false };
+    pub(crate) fn sent(&mut self, session: Session, sequence: u64) {
+        let Some(state) = self.sessions.get_mut(&session.0) else { return };
         state.next_sequence = state.next_sequence.max(sequence.saturating_add(1));
-        let Some(last) = state.transactions.last() else { return false };
+        let Some(last) = state.transactions.last() else { return };
         let last = &mut self.list[*last as usize];
-        let is_part = !last.has_ended() && sequence >= last.first_sequence;
-        if is_part {
+        if !last.has_ended() && sequence >= last.first_sequence {
             last.end_sequence = state.next_sequence;
             state.sent.push(sequence);
         }
-        is_part
     }
 
     /// Which transaction a record belongs to.

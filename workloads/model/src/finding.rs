@@ -267,6 +267,20 @@ impl Kind {
         self.row().2
     }
 
+    /// Cycles of transactions, from the strongest evidence to the weakest.
+    pub const CYCLES: [Kind; 6] = [
+        Kind::G0,
+        Kind::G0Process,
+        Kind::G0Realtime,
+        Kind::G1c,
+        Kind::G1cProcess,
+        Kind::G1cRealtime,
+    ];
+
+    pub fn is_cycle(self) -> bool {
+        Kind::CYCLES.contains(&self)
+    }
+
     /// The exact meaning, in a sentence.
     pub fn about(self) -> &'static str {
         self.row().3
@@ -349,7 +363,7 @@ pub struct Finding {
     pub kind: Kind,
     pub log: LogRef,
     pub topic: String,
-    /// Records that this finding is about.
+    /// Records that this finding is about, or one cycle: what its check counts.
     pub count: u64,
     /// The lowest and highest offset concerned, where known.
     pub first_offset: Option<i64>,

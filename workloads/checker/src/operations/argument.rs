@@ -34,7 +34,7 @@ impl Telling<'_> {
         if cycle.unfinished {
             text += " There may be a shorter one: the search for it was given up.";
         }
-        let mut finding = self.finding(kind, key, length as u64, text);
+        let mut finding = self.finding(kind, key, 1, text);
         (finding.evidence, finding.cycle) = (evidence, steps);
         finding
     }

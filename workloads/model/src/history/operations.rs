@@ -79,6 +79,11 @@ impl ToOperations {
         ToOperations::default()
     }
 
+    /// Its polls are parts of a transaction that is open now.
+    pub fn reads_in_transaction(&self, reader: Session) -> bool {
+        self.readers.contains_key(&reader.0)
+    }
+
     pub fn feed(&mut self, time: &Time, event: &Event, mut give: impl FnMut(&Operation)) {
         self.last_ns = i64::try_from(time.mono_ns).unwrap_or(i64::MAX);
         match event {
