@@ -65,6 +65,17 @@ pub struct StoreArgs {
     pub out: PathBuf,
 }
 
+/// What is tested, in place of what the plan says.
+#[derive(Clone, Debug, Args)]
+pub struct TargetArgs {
+    /// What is tested, in place of the plan's target.kind (`highwater list targets`)
+    #[arg(long = "target", value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Apache Kafka's directory with its libs/*.jar; makes it the target
+    #[arg(long, value_name = "DIR")]
+    pub kafka_home: Option<String>,
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// A plan file, or the name of a shipped plan (`highwater list plans`)
@@ -78,6 +89,8 @@ pub struct RunArgs {
     /// Overrides one key of the plan: workload.rate=5000/s
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// How long load and faults run, in place of the plan's time.run
     #[arg(long, value_name = "DURATION")]
     pub time: Option<String>,
@@ -105,6 +118,8 @@ pub struct CompareArgs {
     /// Overrides one key of the plan: workload.rate=5000/s
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Print the cells and do nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -12,7 +12,7 @@ mod report;
 mod run;
 mod sim;
 
-use crate::cli::{Cli, Command, ProgressMode, RunArgs, StoreArgs};
+use crate::cli::{Cli, Command, ProgressMode, RunArgs, StoreArgs, TargetArgs};
 use anyhow::Result;
 use clap::CommandFactory;
 use std::io::Write;
@@ -45,6 +45,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 /// A bare `highwater` does the main job.
 fn default_run() -> RunArgs {
     RunArgs {
+        target: TargetArgs { kind: None, kafka_home: None },
         plan: None,
         seed: None,
         defect: None,

@@ -21,6 +21,8 @@ pub struct Counters {
     pub fail: AtomicU64,
     pub info: AtomicU64,
     pub polled: AtomicU64,
+    /// When the last send was answered later than the deadline, or without success, on the recorder's clock.
+    pub late_ns: AtomicU64,
     /// Acknowledged sends by partition; acks=0 sends that left count too, for nothing else tells of progress there.
     pub acknowledged: Vec<AtomicU64>,
     /// What the checker has found for certain, by kind.
@@ -36,6 +38,7 @@ impl Counters {
             fail: zero(),
             info: zero(),
             polled: zero(),
+            late_ns: zero(),
             acknowledged: (0..partitions).map(|_| zero()).collect(),
             found: Mutex::default(),
         }
@@ -64,8 +67,14 @@ impl Follower {
         measure: Measure,
     ) -> Follower {
         let counters = Arc::new(Counters::new(partitions));
-        let mut state =
-            State { counters: counters.clone(), checker, measure, open: Default::default() };
+        let deadline_ns = measure.deadline_ms() * 1_000_000;
+        let mut state = State {
+            counters: counters.clone(),
+            checker,
+            measure,
+            open: Default::default(),
+            deadline_ns,
+        };
         let thread = std::thread::Builder::new()
             .name("follower".into())
             .spawn(move || {
@@ -94,35 +103,42 @@ struct State {
     counters: Arc<Counters>,
     checker: Checker,
     measure: Measure,
-    /// The partition of each open send.
-    open: rustc_hash::FxHashMap<model::history::RecordId, u32>,
+    /// Partition and intended time of each open send.
+    open: rustc_hash::FxHashMap<model::history::RecordId, (u32, u64)>,
+    deadline_ns: u64,
 }
 
 impl State {
     fn feed(&mut self, time: &Time, event: &Event) {
-        self.count(event);
+        self.count(time, event);
         self.measure.feed(time, event);
         self.checker.feed(time, event);
     }
 
-    fn count(&mut self, event: &Event) {
+    fn count(&mut self, time: &Time, event: &Event) {
         let add = |counter: &AtomicU64, count: u64| {
             counter.fetch_add(count, Ordering::Relaxed);
         };
         match event {
-            Event::Send { id, log, .. } => {
+            Event::Send { id, log, intended_mono_ns } => {
                 add(&self.counters.sent, 1);
-                self.open.insert(*id, log.partition);
+                self.open.insert(*id, (log.partition, *intended_mono_ns));
             }
             Event::Sent { id, outcome, .. } => {
-                let partition = self.open.remove(id);
+                let open = self.open.remove(id);
+                let in_time = open.is_some_and(|(_, intended_ns)| {
+                    time.mono_ns.saturating_sub(intended_ns) <= self.deadline_ns
+                });
+                if !in_time || !outcome.is_success() {
+                    self.counters.late_ns.store(time.mono_ns, Ordering::Relaxed);
+                }
                 match outcome {
                     Outcome::Fail => return add(&self.counters.fail, 1),
                     Outcome::Info => return add(&self.counters.info, 1),
                     Outcome::Ok { .. } | Outcome::Unacknowledged => add(&self.counters.ok, 1),
                 }
                 if let Some(counter) =
-                    partition.and_then(|p| self.counters.acknowledged.get(p as usize))
+                    open.and_then(|(p, _)| self.counters.acknowledged.get(p as usize))
                 {
                     add(counter, 1);
                 }

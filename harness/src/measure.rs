@@ -36,6 +36,8 @@ pub struct Gap {
 struct Open {
     log: LogRef,
     intended_ns: u64,
+    /// It was due after the load had warmed up.
+    measured: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -61,6 +63,7 @@ pub struct Measure {
     /// Highest offset that a live reader saw, and acknowledged records above it, as a count over logs.
     acknowledged: u64,
     seen_live: u64,
+    baseline_ns: Option<u64>,
     load_ended_ns: Option<u64>,
     last_ns: u64,
 }
@@ -102,9 +105,14 @@ impl Measure {
             live_readers: BTreeSet::new(),
             acknowledged: 0,
             seen_live: 0,
+            baseline_ns: None,
             load_ended_ns: None,
             last_ns: 0,
         }
+    }
+
+    pub fn deadline_ms(&self) -> u64 {
+        self.deadline_ms
     }
 
     pub fn feed(&mut self, time: &Time, event: &Event) {
@@ -133,6 +141,9 @@ impl Measure {
 
     fn phase(&mut self, phase: Phase, now_ns: u64) {
         self.phases.push((phase, now_ns / 1_000_000));
+        if phase == Phase::Baseline && self.baseline_ns.is_none() {
+            self.baseline_ns = Some(now_ns);
+        }
         if phase == Phase::Heal && self.load_ended_ns.is_none() {
             self.load_ended_ns = Some(now_ns);
         }
@@ -143,7 +154,12 @@ impl Measure {
     }
 
     fn sent(&mut self, id: RecordId, log: LogRef, intended_ns: u64, now_ns: u64) {
-        self.open.insert(id, Open { log, intended_ns });
+        // The baseline begins when the load is warm; what came before is checked, and no measure of anything.
+        let measured = self.baseline_ns.is_some_and(|baseline_ns| intended_ns >= baseline_ns);
+        self.open.insert(id, Open { log, intended_ns, measured });
+        if !measured {
+            return;
+        }
         self.windows.opened(now_ns);
         let pulse = self
             .pulses
@@ -154,6 +170,10 @@ impl Measure {
 
     fn answered(&mut self, id: RecordId, outcome: Outcome, error: Option<&str>, now_ns: u64) {
         let Some(open) = self.open.remove(&id) else { return };
+        if !open.measured {
+            self.acknowledged += u64::from(outcome.is_success());
+            return;
+        }
         self.windows.closed(now_ns);
         if let Some(error) = error {
             *self.errors.entry(error.to_string()).or_default() += 1;
@@ -191,7 +211,7 @@ impl Measure {
     /// Closes what is open and counts. `faults` in the order of their planning; `observations` in order of time.
     pub fn finish(mut self, faults: &[FaultRecord], observations: &[Observation]) -> Measured {
         let end_ns = self.load_ended_ns.unwrap_or(self.last_ns);
-        for open in std::mem::take(&mut self.open).into_values() {
+        for open in std::mem::take(&mut self.open).into_values().filter(|open| open.measured) {
             self.windows.at(open.intended_ns).info += 1;
         }
         self.close_gaps(end_ns);

@@ -21,14 +21,17 @@ use crate::recorder::{Clock, Recorder, wall_ms};
 use crate::run_record::{self, RunRecord, State};
 use crate::spill::FileSpill;
 use crate::store::{RunDir, Store};
-use crate::target::bundled::{Bundled, Layout};
+use crate::target::Software;
+use crate::target::bundled::Bundled;
+use crate::target::kafka::Kafka;
+use crate::target::local::{Layout, Local};
 use anyhow::{Context, Result};
 use checker::Checker;
 use clients::producer::Sessions;
 use inject::UndoLog;
 use load::{Load, Shared};
 use model::history::{Event, Phase};
-use plan::{Controllers, Plan, Schedule};
+use plan::{Controllers, Plan, Schedule, TargetKind};
 use reports::facts::Facts;
 use reports::words::grouped;
 use std::collections::BTreeMap;
@@ -64,9 +67,19 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Runs a plan from start to end.
 pub fn run(request: Request<'_>) -> Result<Finished> {
     let started_wall_ms = wall_ms();
+    // What is not there is told before anything is made.
+    let kafka = kafka(request.plan)?;
     let run = request.store.create_run(&request.plan.name, request.seed, started_wall_ms)?;
     let clock = Clock::start();
-    let mut record = first_record(&request, &run, started_wall_ms);
+    let cluster_id = cluster_id(request.seed, started_wall_ms);
+    let software: Box<dyn Software> = match kafka {
+        Some(kafka) => Box::new(kafka.log_from(&run.file("nodes"))?),
+        None => {
+            let defects = request.plan.target.defects.clone();
+            Box::new(Bundled::new(defects, request.seed, cluster_id.clone())?)
+        }
+    };
+    let mut record = first_record(&request, &run, software.as_ref(), started_wall_ms);
     run.write("plan.toml", request.text.as_bytes())?;
     run.write("plan.resolved.toml", request.plan.to_toml().as_bytes())?;
     run.write_json("run.json", &record)?;
@@ -76,8 +89,8 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
             request.store.undo_dir().display()
         )
     })?;
-    let cluster =
-        Bundled::prepare(layout(&request, started_wall_ms), &run.file("nodes"), undo.clone())?;
+    let layout = layout(request.plan, cluster_id);
+    let cluster = Local::prepare(layout, software, &run.file("nodes"), undo.clone())?;
     record.brokers = cluster.brokers();
     run.write_json("run.json", &record)?;
 
@@ -109,8 +122,18 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
     Ok(Finished { facts, run, exit })
 }
 
-fn layout(request: &Request<'_>, started_wall_ms: i64) -> Layout {
-    let plan = request.plan;
+/// Apache Kafka, if the plan is about it.
+fn kafka(plan: &Plan) -> Result<Option<Kafka>> {
+    let target = &plan.target;
+    match (target.kind, target.heap) {
+        (TargetKind::Kafka, Some(heap)) => {
+            Kafka::find(target.kafka_home.as_deref(), heap.0).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn layout(plan: &Plan, cluster_id: String) -> Layout {
     Layout {
         brokers: plan.target.nodes,
         controllers: match plan.target.controllers {
@@ -119,9 +142,7 @@ fn layout(request: &Request<'_>, started_wall_ms: i64) -> Layout {
         },
         fast: plan.target.profile == plan::Profile::Fast,
         properties: plan.target.properties.clone(),
-        defects: plan.target.defects.clone(),
-        cluster_id: cluster_id(request.seed, started_wall_ms),
-        seed: request.seed,
+        cluster_id,
     }
 }
 
@@ -134,12 +155,15 @@ pub fn cluster_id(seed: u64, wall_ms: i64) -> String {
         .collect()
 }
 
-fn first_record(request: &Request<'_>, run: &RunDir, started_wall_ms: i64) -> RunRecord {
+fn first_record(
+    request: &Request<'_>,
+    run: &RunDir,
+    software: &dyn Software,
+    started_wall_ms: i64,
+) -> RunRecord {
     let plan = request.plan;
-    let controllers = match plan.target.controllers {
-        Controllers::Combined => String::new(),
-        Controllers::Dedicated(count) => format!(" + {count} controllers"),
-    };
+    let mut versions = run_record::versions();
+    versions.extend(software.versions());
     RunRecord {
         schema: run_record::SCHEMA.to_string(),
         state: State::Running,
@@ -147,7 +171,7 @@ fn first_record(request: &Request<'_>, run: &RunDir, started_wall_ms: i64) -> Ru
         seed: request.seed,
         run: request.seed ^ (started_wall_ms as u64).rotate_left(24),
         started_wall_ms,
-        target: format!("bundled ×{}{controllers}", plan.target.nodes),
+        target: plan.target.title(&software.name()),
         defects: plan.target.defects.clone(),
         brokers: BTreeMap::new(),
         deadline_ms: plan.time.deadline.0,
@@ -160,7 +184,7 @@ fn first_record(request: &Request<'_>, run: &RunDir, started_wall_ms: i64) -> Ru
         ),
         again: request.again.clone(),
         directory: run.path().display().to_string(),
-        versions: run_record::versions(),
+        versions,
         machine: run_record::machine(),
         broker_settings: BTreeMap::new(),
         consumers: Vec::new(),
@@ -179,7 +203,7 @@ struct Live<'a> {
     interrupt: &'a Interrupt,
     run: RunDir,
     record: RunRecord,
-    cluster: Bundled,
+    cluster: Local,
     clock: Clock,
     undo: UndoLog,
     progress: Progress,
@@ -190,7 +214,7 @@ impl<'a> Live<'a> {
         request: &Request<'a>,
         run: RunDir,
         record: RunRecord,
-        cluster: Bundled,
+        cluster: Local,
         clock: Clock,
         undo: UndoLog,
     ) -> Result<Live<'a>> {
@@ -238,7 +262,6 @@ impl<'a> Live<'a> {
             topic_id: made.id,
             settings: made.settings.clone(),
         });
-        recorder.note(Event::Phase { phase: Phase::Baseline });
         let mut load = load::start(self.plan, &made.settings, &shared)?;
         self.record.consumers = vec![load.reader_settings(self.plan)];
         self.run.write_json("run.json", &self.record)?;

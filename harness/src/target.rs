@@ -1,3 +1,43 @@
-//! Clusters to break. Each kind starts and stops nodes; faults reach them through `inject`.
+//! What a run is against: clusters of local processes, and the software that their nodes run.
 
 pub mod bundled;
+pub mod kafka;
+pub mod local;
+
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// The software that every node of a local cluster runs.
+///
+/// Promises: the properties, command lines and files are those of one software; starting, stopping and remembering
+/// processes is [`local::Local`]'s.
+pub trait Software {
+    /// `bundled`, `Apache Kafka 4.3.1`.
+    fn name(&self) -> String;
+
+    /// What else a report should name beside highwater and its client.
+    fn versions(&self) -> BTreeMap<String, String>;
+
+    /// Properties that a plan may override, for a cluster of so many brokers.
+    fn defaults(&self, brokers: u32) -> Vec<(&'static str, String)>;
+
+    /// Properties that only this software knows, of one node.
+    fn own(&self, node_id: i32) -> Vec<(&'static str, String)>;
+
+    /// Starts a node in the foreground; `config` is the absolute path of its `server.properties`.
+    fn command(&self, config: &Path) -> Command;
+
+    /// A part of that command's line which no other process of the machine has.
+    fn marker(&self, config: &Path) -> String;
+
+    /// Makes the directories that the configurations name ones to start on, before the first start.
+    fn format(&self, configs: &[&Path], cluster_id: &str) -> Result<()>;
+
+    /// The same for one whose disk was emptied: the node's id stays, the directory is a new one.
+    fn format_again(&self, data: &Path, node_id: i32, cluster_id: &str) -> std::io::Result<()>;
+
+    /// A node is asked to end before it is killed when the run is over.
+    fn ends_in_order(&self) -> bool;
+}

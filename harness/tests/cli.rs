@@ -133,6 +133,7 @@ fn lists_hold_what_there_is() {
         ("checks", "lost-write"),
         ("defects", "no-epoch-fencing"),
         ("targets", "bundled"),
+        ("targets", "kafka"),
         ("workloads", "queue"),
     ];
     for (what, name) in known {

@@ -3,17 +3,19 @@
 use toml::{Table, Value};
 
 /// Short names for the settings that people compare.
-pub const SHORT: [(&str, &str); 11] = [
+pub const SHORT: [(&str, &str); 13] = [
     ("acks", "workload.acks"),
     ("controllers", "target.controllers"),
     ("flush", "topic.flush"),
     ("idempotence", "workload.idempotence"),
+    ("kafka_home", "target.kafka_home"),
     ("min_insync", "topic.min_insync_replicas"),
     ("min_insync_replicas", "topic.min_insync_replicas"),
     ("profile", "target.profile"),
     ("rate", "workload.rate"),
     ("recipe", "recipe.0.name"),
     ("replication_factor", "topic.replication_factor"),
+    ("target", "target.kind"),
     ("unclean", "topic.unclean"),
 ];
 

@@ -19,6 +19,14 @@ const RETRIES_DEFAULT: u32 = 2_147_483_647;
 const IDEMPOTENT_IN_FLIGHT_MAX: u32 = 5;
 /// Members of a group come and go this often.
 const CHURN_DEFAULT: Millis = Millis(5_000);
+/// Sends of one transaction, at most.
+const TRANSACTION_RECORDS_DEFAULT: u32 = 10;
+/// The share of transactions that are aborted on purpose.
+const ABORTS_DEFAULT: f64 = 0.1;
+/// Heap of a node of Apache Kafka: enough for a small topic, and several of them fit on a small machine.
+const HEAP_DEFAULT: Bytes = Bytes(400 << 20);
+/// Below this a node runs out of memory while it starts.
+const HEAP_BYTES_MIN: u64 = 128 << 20;
 /// A record's value holds at least its stamp.
 const RECORD_BYTES_MIN: u64 = 64;
 /// What the client library sends at most, unless its properties say otherwise.
@@ -60,8 +68,8 @@ pub(crate) fn resolve(
     let name = checker.name(raw.name);
     let target = checker.target(raw.target);
     let topic = checker.topic(raw.topic, &target);
-    let workload = checker.workload(raw.workload);
-    let time = checker.time(raw.time);
+    let workload = checker.workload(raw.workload, target.kind);
+    let time = checker.time(raw.time, target.kind);
     let limits = Limits {
         damaged: raw.limits.damaged.unwrap_or(Damaged::Minority),
         recovery_wait: raw.limits.recovery_wait.unwrap_or(Millis(10_000)),
@@ -151,12 +159,37 @@ impl Checker<'_> {
         const FIELDS: [(&str, &str); 2] =
             [("highwater.defects", "defects"), ("process.roles", "controllers")];
         self.no_field("target", &properties, &FIELDS);
+        let kind = raw.kind.unwrap_or(TargetKind::Bundled);
+        let defects = raw.defects.unwrap_or_default();
+        let is_kafka = kind == TargetKind::Kafka;
+        if is_kafka && !defects.is_empty() {
+            let message = "only the bundled broker can be wrong on demand";
+            self.wrong("target.defects", message, "leave `defects` out, or kind = \"bundled\"");
+        }
+        for (key, given) in [("kafka_home", raw.kafka_home.is_some()), ("heap", raw.heap.is_some())]
+        {
+            if given && !is_kafka {
+                let message = format!("`{key}` is for Apache Kafka");
+                self.wrong(
+                    &format!("target.{key}"),
+                    message,
+                    "set kind = \"kafka\", or leave it out",
+                );
+            }
+        }
+        if raw.heap.is_some_and(|heap| heap.0 < HEAP_BYTES_MIN) {
+            let help = format!("{} or more", Bytes(HEAP_BYTES_MIN));
+            self.wrong("target.heap", "Kafka does not start in so little", help);
+        }
+        let profile = if is_kafka { Profile::KafkaDefaults } else { Profile::Fast };
         Target {
-            kind: raw.kind.unwrap_or(TargetKind::Bundled),
+            kind,
             nodes,
             controllers,
-            profile: raw.profile.unwrap_or(Profile::Fast),
-            defects: raw.defects.unwrap_or_default(),
+            profile: raw.profile.unwrap_or(profile),
+            defects,
+            kafka_home: raw.kafka_home,
+            heap: is_kafka.then(|| raw.heap.unwrap_or(HEAP_DEFAULT)),
             properties,
         }
     }
@@ -221,7 +254,7 @@ impl Checker<'_> {
         }
     }
 
-    fn workload(&mut self, raw: RawWorkload) -> Workload {
+    fn workload(&mut self, raw: RawWorkload, target: TargetKind) -> Workload {
         let acks = raw.acks.map_or(Acks::All, |acks| acks.0);
         let idempotence = raw.idempotence.unwrap_or(acks == Acks::All);
         let retries = raw.retries.unwrap_or(RETRIES_DEFAULT);
@@ -253,20 +286,33 @@ impl Checker<'_> {
         }
         let name = raw.name.unwrap_or(WorkloadName::Queue);
         let is_group = name == WorkloadName::Groups;
-        if !is_group && (raw.commits.is_some() || raw.churn.is_some()) {
-            let key = if raw.commits.is_some() { "commits" } else { "churn" };
-            let message = "only the members of a group commit, or come and go";
-            self.wrong(
-                &format!("workload.{key}"),
-                message,
-                "set name = \"groups\", or leave it out",
-            );
+        let is_transactional = name == WorkloadName::Transactions;
+        let given = [
+            ("commits", raw.commits.is_some(), is_group, "groups"),
+            ("churn", raw.churn.is_some(), is_group || is_transactional, "groups"),
+            (
+                "transaction_records",
+                raw.transaction_records.is_some(),
+                is_transactional,
+                "transactions",
+            ),
+            ("aborts", raw.aborts.is_some(), is_transactional, "transactions"),
+        ];
+        for (key, _, _, workload) in
+            given.iter().filter(|(_, is_given, fits, _)| *is_given && !fits)
+        {
+            let message = format!("`{key}` means nothing to the workload {}", name.as_str());
+            let help = format!("set name = \"{workload}\", or leave it out");
+            self.wrong(&format!("workload.{key}"), message, help);
+        }
+        if is_transactional {
+            self.transactions(&raw, idempotence, target);
         }
         if is_group && consumers == 0 {
             self.wrong("workload.consumers", "a group without members", "1 or more");
         }
         let commits = is_group.then(|| raw.commits.map_or(Commits::After, |commits| commits.0));
-        let churn = is_group.then(|| raw.churn.unwrap_or(CHURN_DEFAULT));
+        let churn = (is_group || is_transactional).then(|| raw.churn.unwrap_or(CHURN_DEFAULT));
         let properties = as_text(raw.properties);
         const FIELDS: [(&str, &str); 8] = [
             ("acks", "acks"),
@@ -299,14 +345,38 @@ impl Checker<'_> {
             retries,
             in_flight,
             commits,
+            transaction_records: is_transactional
+                .then(|| raw.transaction_records.unwrap_or(TRANSACTION_RECORDS_DEFAULT)),
+            aborts: is_transactional.then(|| raw.aborts.unwrap_or(ABORTS_DEFAULT)),
             churn,
             properties,
         }
     }
 
-    fn time(&mut self, raw: RawTime) -> Time {
+    fn transactions(&mut self, raw: &RawWorkload, idempotence: bool, target: TargetKind) {
+        if target == TargetKind::Bundled {
+            let message = "the bundled broker has no transactions yet";
+            self.wrong("workload.name", message, "test Apache Kafka: kind = \"kafka\" in [target]");
+        }
+        if !idempotence {
+            let message = "transactions need idempotence, and so acks = \"all\"";
+            self.wrong("workload.idempotence", message, "leave `acks` and `idempotence` out");
+        }
+        if raw.transaction_records.is_some_and(|count| !(1..=10_000).contains(&count)) {
+            let message = "sends of one transaction";
+            self.wrong("workload.transaction_records", message, "from 1 to 10000");
+        }
+        if raw.aborts.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+            self.wrong("workload.aborts", "a share of all transactions", "from 0.0 to 1.0");
+        }
+    }
+
+    fn time(&mut self, raw: RawTime, target: TargetKind) -> Time {
+        // A virtual machine compiles while it works: its first sends take seconds.
+        let warm_up = Millis(if target == TargetKind::Kafka { 60_000 } else { 0 });
         let time = Time {
             setup: raw.setup.unwrap_or(Millis(60_000)),
+            warm_up: raw.warm_up.unwrap_or(warm_up),
             baseline: raw.baseline.unwrap_or(Millis(5_000)),
             run: raw.run.unwrap_or(Millis(60_000)),
             heal: raw.heal.unwrap_or(Millis(30_000)),

@@ -8,7 +8,7 @@ use crate::recipe::Step;
 use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::fault::Role;
-use model::settings::{Acks, Commits};
+use model::settings::{Acks, Commits, Isolation};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -48,8 +48,26 @@ pub struct Target {
     pub profile: Profile,
     /// Seeded defects of the bundled broker, off unless named.
     pub defects: Vec<String>,
+    /// Of Apache Kafka: the directory with its `libs/*.jar`; where it is not said, the environment says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_home: Option<String>,
+    /// Of Apache Kafka: the largest heap of a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heap: Option<Bytes>,
     /// Further properties of every node, by Kafka's names; they win over the profile's.
     pub properties: BTreeMap<String, String>,
+}
+
+impl Target {
+    /// How many nodes of what: `bundled ×3`, `Apache Kafka 4.3.1 ×3 + 3 controllers`.
+    pub fn title(&self, software: &str) -> String {
+        match self.controllers {
+            Controllers::Combined => format!("{software} ×{}", self.nodes),
+            Controllers::Dedicated(count) => {
+                format!("{software} ×{} + {count} controllers", self.nodes)
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +75,30 @@ pub struct Target {
 pub enum TargetKind {
     /// The broker in this program, as local processes.
     Bundled,
+    /// Apache Kafka, as local processes.
+    Kafka,
+}
+
+impl TargetKind {
+    pub const ALL: [TargetKind; 2] = [TargetKind::Bundled, TargetKind::Kafka];
+
+    /// As it is spelt in plans.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TargetKind::Bundled => "bundled",
+            TargetKind::Kafka => "kafka",
+        }
+    }
+
+    /// In a sentence, for `highwater list targets`.
+    pub fn about(self) -> &'static str {
+        match self {
+            TargetKind::Bundled => "this program's own broker, as processes on this machine",
+            TargetKind::Kafka => {
+                "Apache Kafka, as processes on this machine, from a directory with its jars (--kafka-home)"
+            }
+        }
+    }
 }
 
 /// Where the metadata quorum lives.
@@ -155,7 +197,14 @@ pub struct Workload {
     /// Of groups: when a member commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commits: Option<Commits>,
-    /// Of groups: how often a member leaves and another one comes; 0: never.
+    /// Of transactions: sends of one, from one to so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction_records: Option<u32>,
+    /// Of transactions: the share that is aborted on purpose, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aborts: Option<f64>,
+    /// Of groups: how often a member leaves and another one comes; of transactions: how often a second session takes a
+    /// transactional id while the first has a transaction open. 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub churn: Option<Millis>,
     /// Further properties of the producers, by the client library's names.
@@ -173,13 +222,43 @@ pub enum WorkloadName {
     Queue,
     /// Producers write, the members of a consumer group process and commit, everything is read back at the end.
     Groups,
+    /// Producers write in transactions and read in them too, everything is read back at the end.
+    Transactions,
 }
 
 impl WorkloadName {
+    pub const ALL: [WorkloadName; 3] =
+        [WorkloadName::Queue, WorkloadName::Groups, WorkloadName::Transactions];
+
+    /// In a sentence, for `highwater list workloads`.
+    pub fn about(self) -> &'static str {
+        match self {
+            WorkloadName::Queue => {
+                "plain sends at a set rate, readers reading along from assigned partitions"
+            }
+            WorkloadName::Groups => {
+                "plain sends at a set rate, processed by a consumer group whose members come and go"
+            }
+            WorkloadName::Transactions => {
+                "sends and polls in transactions, some aborted on purpose, some fenced; readers of committed records"
+            }
+        }
+    }
+
+    /// What its readers are shown.
+    pub fn isolation(self) -> Isolation {
+        match self {
+            // What any consumer sees by default.
+            WorkloadName::Queue | WorkloadName::Groups => Isolation::ReadUncommitted,
+            WorkloadName::Transactions => Isolation::ReadCommitted,
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             WorkloadName::Queue => "queue",
             WorkloadName::Groups => "groups",
+            WorkloadName::Transactions => "transactions",
         }
     }
 }
@@ -189,6 +268,9 @@ impl WorkloadName {
 pub struct Time {
     /// Until the cluster is up and the topic has leaders, at most.
     pub setup: Millis,
+    /// Load that is checked and not measured, until every send is acknowledged within the deadline for two seconds,
+    /// at most; 0: none.
+    pub warm_up: Millis,
     /// Load without faults.
     pub baseline: Millis,
     /// Load with faults.
@@ -347,7 +429,7 @@ impl Plan {
     /// How long the run takes if every wait is as long as it may be.
     pub fn duration_ms_max(&self) -> u64 {
         let time = &self.time;
-        [time.setup, time.baseline, time.run, time.heal, time.settle, time.check]
+        [time.setup, time.warm_up, time.baseline, time.run, time.heal, time.settle, time.check]
             .iter()
             .map(|part| part.0)
             .sum()

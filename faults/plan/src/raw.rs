@@ -42,6 +42,8 @@ pub struct RawTarget {
     pub controllers: Option<Controllers>,
     pub profile: Option<Profile>,
     pub defects: Option<Vec<String>>,
+    pub kafka_home: Option<String>,
+    pub heap: Option<Bytes>,
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
 }
@@ -72,6 +74,8 @@ pub struct RawWorkload {
     pub retries: Option<u32>,
     pub in_flight: Option<u32>,
     pub commits: Option<RawCommits>,
+    pub transaction_records: Option<u32>,
+    pub aborts: Option<f64>,
     pub churn: Option<Millis>,
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
@@ -81,6 +85,7 @@ pub struct RawWorkload {
 #[serde(deny_unknown_fields)]
 pub struct RawTime {
     pub setup: Option<Millis>,
+    pub warm_up: Option<Millis>,
     pub baseline: Option<Millis>,
     pub run: Option<Millis>,
     pub heal: Option<Millis>,
@@ -278,9 +283,11 @@ macro_rules! one_of {
     };
 }
 
-one_of!(TargetKind, "a target: \"bundled\"", "bundled" => TargetKind::Bundled);
-one_of!(WorkloadName, "a workload: \"queue\" or \"groups\"",
-    "queue" => WorkloadName::Queue, "groups" => WorkloadName::Groups);
+one_of!(TargetKind, "a target: \"bundled\" or \"kafka\"",
+    "bundled" => TargetKind::Bundled, "kafka" => TargetKind::Kafka);
+one_of!(WorkloadName, "a workload: \"queue\", \"groups\" or \"transactions\"",
+    "queue" => WorkloadName::Queue, "groups" => WorkloadName::Groups,
+    "transactions" => WorkloadName::Transactions);
 one_of!(RawCommits, "\"before\", \"after\" or \"automatic\"",
     "before" => RawCommits(Commits::Before), "after" => RawCommits(Commits::After),
     "automatic" => RawCommits(Commits::Automatic));

@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 8] = [
+pub const PLANS: [ShippedPlan; 9] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -31,6 +31,11 @@ pub const PLANS: [ShippedPlan; 8] = [
         defect: None,
     },
     ShippedPlan { name: "groups", text: include_str!("../plans/groups.toml"), defect: None },
+    ShippedPlan {
+        name: "transactions",
+        text: include_str!("../plans/transactions.toml"),
+        defect: None,
+    },
     ShippedPlan { name: "smoke", text: include_str!("../plans/smoke.toml"), defect: None },
     ShippedPlan {
         name: "defect-ack-before-isr",

@@ -150,13 +150,14 @@ impl Admin {
         })
     }
 
-    /// Every broker that the controller knows, fenced ones included.
+    /// Every broker that the controller knows, fenced ones included where the cluster tells them (Kafka 4.0 and later).
     pub fn registered_brokers(&mut self) -> Result<Vec<Broker>, AdminError> {
-        let request = DescribeClusterRequest::default()
-            .with_endpoint_type(1)
-            .with_include_fenced_brokers(true);
-        let (address, answer): (_, DescribeClusterResponse) =
-            self.ask_any(Api::DESCRIBE_CLUSTER, &request)?;
+        let request = DescribeClusterRequest::default();
+        let fenced = request.clone().with_include_fenced_brokers(true);
+        let told = self.ask_any(Api::DESCRIBE_CLUSTER, &fenced);
+        // Older versions of the request have no word for it, and leave fenced brokers out.
+        let told = told.or_else(|_| self.ask_any(Api::DESCRIBE_CLUSTER, &request))?;
+        let (address, answer): (_, DescribeClusterResponse) = told;
         check(&address, Api::DESCRIBE_CLUSTER, answer.error_code, answer.error_message.as_ref())?;
         let broker = |b: &DescribeClusterBroker| Broker {
             id: b.broker_id.0,

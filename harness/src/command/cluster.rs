@@ -6,7 +6,8 @@ use crate::recorder::wall_ms;
 use crate::runner::cluster_id;
 use crate::runner::up::registered;
 use crate::store::Store;
-use crate::target::bundled::{Bundled, Layout};
+use crate::target::bundled::Bundled;
+use crate::target::local::{Layout, Local};
 use admin::Admin;
 use anyhow::{Context, Result};
 use inject::{Process, UndoLog};
@@ -58,16 +59,11 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 .into());
             }
             let wall_ms = wall_ms();
-            let layout = Layout {
-                brokers: nodes,
-                controllers,
-                fast: !kafka_defaults,
-                properties,
-                defects,
-                cluster_id: cluster_id(0, wall_ms),
-                seed: wall_ms as u64,
-            };
-            up(layout, &store, json)
+            let cluster_id = cluster_id(0, wall_ms);
+            let software = Bundled::new(defects, wall_ms as u64, cluster_id.clone())?;
+            let fast = !kafka_defaults;
+            let layout = Layout { brokers: nodes, controllers, fast, properties, cluster_id };
+            up(layout, software, &store, json)
         }
         ClusterCommand::Status { json, store } => status(&store, json),
         ClusterCommand::Down { store } => down(&store),
@@ -90,7 +86,7 @@ fn load(store: &StoreArgs) -> Result<State> {
         .with_context(|| format!("{} is not what highwater writes", path.display()))
 }
 
-fn up(layout: Layout, store: &StoreArgs, json: bool) -> Result<ExitCode> {
+fn up(layout: Layout, software: Bundled, store: &StoreArgs, json: bool) -> Result<ExitCode> {
     let dir = directory(store);
     if dir.join("cluster.json").exists() {
         let why = format!(
@@ -109,7 +105,7 @@ fn up(layout: Layout, store: &StoreArgs, json: bool) -> Result<ExitCode> {
             undo_dir.display()
         )
     })?;
-    let mut cluster = Bundled::prepare(layout, &dir, undo.clone())?;
+    let mut cluster = Local::prepare(layout, Box::new(software), &dir, undo.clone())?;
     let names: Vec<String> = cluster.names().map(String::from).collect();
     for name in &names {
         cluster.start(name)?;
@@ -134,7 +130,7 @@ fn up(layout: Layout, store: &StoreArgs, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn nodes(cluster: &Bundled) -> Result<BTreeMap<String, NodeState>> {
+fn nodes(cluster: &Local) -> Result<BTreeMap<String, NodeState>> {
     let mut nodes = BTreeMap::new();
     for name in cluster.names() {
         let process = inject::Nodes::pid(cluster, name).and_then(Process::of);

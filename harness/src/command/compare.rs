@@ -19,7 +19,9 @@ use std::process::ExitCode;
 
 pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
     let name = args.plan.clone().unwrap_or_else(|| shipped::DEFAULT_COMPARISON.to_string());
-    let found = plans::load(&name, &plans::overrides(&args.set)?)?;
+    let mut overrides = plans::overrides(&args.set)?;
+    overrides.extend(plans::target(&args.target));
+    let found = plans::load(&name, &overrides)?;
     let (whole, cells) = (&found.loaded.plan, &found.loaded.cells);
     if cells.is_empty() {
         return Err(Refused::usage(format!(
@@ -28,6 +30,11 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
         .into());
     }
     let seed = args.seed.unwrap_or_else(plans::drawn_seed);
+    let mut again = vec!["highwater".to_string(), "compare".to_string(), name.clone()];
+    again.extend(plans::target_words(&args.target));
+    again.extend(args.set.iter().map(|set| format!("--set '{set}'")));
+    again.push(format!("--seed {seed}"));
+    let again = again.join(" ");
     if args.dry_run {
         for cell in cells {
             writeln!(
@@ -67,7 +74,7 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
             progress: args.progress,
             quiet,
             keep_data: false,
-            again: format!("highwater compare {name} --seed {seed}"),
+            again: again.clone(),
             interrupt: &interrupt,
         };
         match runner::run(request) {
@@ -89,12 +96,12 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
     let comparison = Comparison {
         info: RunInfo {
             plan: whole.name.clone(),
-            target: target(whole),
+            target: whole.target.title(whole.target.kind.as_str()),
             settings: String::new(),
             seed,
             started_wall_ms,
             duration_ms: (wall_ms() - started_wall_ms).max(0) as u64,
-            again: format!("highwater compare {name} --seed {seed}"),
+            again: again.clone(),
             next: None,
             directory: comparison_dir.path().display().to_string(),
             versions: run_record::versions(),
@@ -120,15 +127,6 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
         write!(out, "{}", reports::text::comparison(&comparison))?;
     }
     Ok(exit.into())
-}
-
-fn target(plan: &plan::Plan) -> String {
-    match plan.target.controllers {
-        plan::Controllers::Combined => format!("bundled ×{}", plan.target.nodes),
-        plan::Controllers::Dedicated(count) => {
-            format!("bundled ×{} + {count} controllers", plan.target.nodes)
-        }
-    }
 }
 
 /// A name for the cell's directory: its label in characters that every file system takes.

@@ -2,6 +2,8 @@
 
 use crate::cli::DoctorArgs;
 use crate::store::Store;
+use crate::target::Software;
+use crate::target::kafka::Kafka;
 use anyhow::{Context, Result};
 use inject::undo;
 use std::io::Write;
@@ -74,6 +76,12 @@ fn abilities(store: &Store) -> Vec<(&'static str, bool, String)> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     vec![
         ("bundled cluster", true, "this program's own broker, nothing to install".to_string()),
+        match Kafka::find(None, 0) {
+            Ok(kafka) => {
+                ("Apache Kafka cluster", true, format!("{}, {}", kafka.name(), kafka.java()))
+            }
+            Err(error) => ("Apache Kafka cluster", false, error.to_string()),
+        },
         (
             "faults kill, stall, wipe",
             own_signals,

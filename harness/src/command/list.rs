@@ -31,20 +31,14 @@ pub fn list(args: &ListArgs) -> Result<ExitCode> {
             .collect(),
         ListWhat::Checks => checks(),
         ListWhat::Defects => return defects(args.json, &mut out),
-        ListWhat::Targets => vec![(
-            "bundled".into(),
-            "this program's own broker, as processes on this machine".into(),
-        )],
-        ListWhat::Workloads => vec![
-            (
-                "queue".into(),
-                "plain sends at a set rate, readers reading along from assigned partitions".into(),
-            ),
-            (
-                "groups".into(),
-                "plain sends at a set rate, processed by a consumer group whose members come and go".into(),
-            ),
-        ],
+        ListWhat::Targets => plan::TargetKind::ALL
+            .iter()
+            .map(|kind| (kind.as_str().to_string(), kind.about().to_string()))
+            .collect(),
+        ListWhat::Workloads => plan::WorkloadName::ALL
+            .iter()
+            .map(|workload| (workload.as_str().to_string(), workload.about().to_string()))
+            .collect(),
         ListWhat::Runs => runs(&Store::at(&args.store.out)),
     };
     if args.json {

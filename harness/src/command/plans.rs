@@ -1,5 +1,6 @@
 //! Finding and loading plans: a file, or the name of a shipped one.
 
+use crate::cli::TargetArgs;
 use crate::exit::Refused;
 use anyhow::Result;
 use plan::shipped;
@@ -56,6 +57,20 @@ pub fn overrides(set: &[String]) -> Result<Vec<(String, String)>> {
             })
         })
         .collect()
+}
+
+/// Overrides by the options that name the target.
+pub fn target(args: &TargetArgs) -> Vec<(String, String)> {
+    let kafka = args.kafka_home.as_ref().map(|_| "kafka".to_string());
+    let kind = args.kind.clone().or(kafka).map(|kind| ("target.kind".to_string(), kind));
+    let home = args.kafka_home.clone().map(|home| ("target.kafka_home".to_string(), home));
+    kind.into_iter().chain(home).collect()
+}
+
+/// The same options as they are typed.
+pub fn target_words(args: &TargetArgs) -> Vec<String> {
+    let kind = args.kind.iter().map(|kind| format!("--target {kind}"));
+    kind.chain(args.kafka_home.iter().map(|home| format!("--kafka-home '{home}'"))).collect()
 }
 
 /// A seed of a few digits, easy to type again.

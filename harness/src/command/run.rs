@@ -8,12 +8,13 @@ use crate::runner::{self, Request};
 use crate::store::Store;
 use anyhow::Result;
 use node::defect::Defect;
-use plan::{Schedule, shipped};
+use plan::{Schedule, TargetKind, shipped};
 use std::io::Write;
 use std::process::ExitCode;
 
 pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
     let mut overrides = plans::overrides(&args.set)?;
+    overrides.extend(plans::target(&args.target));
     if let Some(time) = &args.time {
         overrides.push(("time.run".to_string(), time.clone()));
     }
@@ -40,6 +41,10 @@ pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
     }
     if let Some(defect) = &args.defect {
         known_defect(defect)?;
+        if plan.target.kind != TargetKind::Bundled {
+            let message = "--defect plants a defect in the bundled broker: the target is another";
+            return Err(Refused::usage(message.to_string()).into());
+        }
         if !plan.target.defects.contains(defect) {
             plan.target.defects.push(defect.clone());
         }
@@ -113,6 +118,7 @@ fn again(args: &RunArgs, name: &str, seed: u64) -> String {
     if let Some(defect) = &args.defect {
         words.push(format!("--defect {defect}"));
     }
+    words.extend(plans::target_words(&args.target));
     words.extend(args.set.iter().map(|set| format!("--set '{set}'")));
     words.extend(args.time.iter().map(|time| format!("--time {time}")));
     words.push(format!("--seed {seed}"));

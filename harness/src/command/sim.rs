@@ -6,7 +6,7 @@ use crate::cli::SimArgs;
 use crate::exit::{Exit, Refused};
 use crate::interrupt::Interrupt;
 use anyhow::{Context, Result};
-use plan::Plan;
+use plan::{Plan, TargetKind};
 use serde::Serialize;
 use sim::run::{Outcome, run, run_plan};
 use sim::scenario::Scenario;
@@ -103,6 +103,12 @@ fn subject(args: &SimArgs) -> Result<Subject> {
     if !plan.matrix.is_empty() {
         return Err(Refused::usage(format!(
             "{name} has a [matrix]: it is for `highwater compare {name}`"
+        ))
+        .into());
+    }
+    if plan.target.kind != TargetKind::Bundled {
+        return Err(Refused::usage(format!(
+            "the simulation runs the bundled broker, and {name} is about another target"
         ))
         .into());
     }

@@ -71,8 +71,10 @@ fn one(
 /// Start of the first ten good seconds after `at_ms`. `None` where the next fault came first: then nobody knows.
 fn recovered_at(good: &[bool], at_ms: u64, next_ms: u64, end_ms: u64) -> Option<u64> {
     let (first, last) = ((at_ms / 1000) as usize, (next_ms.min(end_ms) / 1000) as usize);
+    // Where no send was due nothing is known: a load that could not keep up with its schedule ends before the clock does.
     let start = (first..last).find(|&second| {
-        second + GOOD_SECONDS <= last && good[second..].iter().take(GOOD_SECONDS).all(|good| *good)
+        let stretch = good.get(second..second + GOOD_SECONDS);
+        second + GOOD_SECONDS <= last && stretch.is_some_and(|good| good.iter().all(|good| *good))
     })?;
     Some((start as u64 * 1000).max(at_ms))
 }

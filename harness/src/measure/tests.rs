@@ -117,3 +117,44 @@ fn a_pause_that_the_next_fault_made_is_not_laid_at_the_one_before() {
     assert_eq!(pauses, [0, 995]);
     assert_eq!(measured.recoveries[0].first_success_ms, None);
 }
+
+#[test]
+fn a_load_that_never_came_to_its_schedule_has_no_numbers() {
+    // Everything that is sent was due before the baseline began: overdue from the start.
+    let mut measure = Measure::new(1000);
+    let send = |sequence| Event::Send { id: id(sequence), log: LOG, intended_mono_ns: 0 };
+    let sent = |sequence| {
+        let outcome = Outcome::Ok { offset: None };
+        Event::Sent { id: id(sequence), outcome, error: None }
+    };
+    measure.feed(&at(0), &send(0));
+    measure.feed(&at(5_000), &Event::Phase { phase: Phase::Baseline });
+    measure.feed(&at(6_000), &send(1));
+    measure.feed(&at(7_000), &sent(0));
+    measure.feed(&at(60_000), &sent(1));
+    measure.feed(&at(60_000), &Event::Phase { phase: Phase::Heal });
+    let measured = measure.finish(&[fault(20_000)], &[]);
+    assert_eq!(measured.availability.longest_outage_ms, 0);
+    assert_eq!(measured.availability.latency_max_ms, 0.0);
+    assert_eq!(measured.recoveries[0].recovery_time_ms, None);
+}
+
+#[test]
+fn what_was_due_while_the_load_warmed_up_is_not_measured() {
+    let mut measure = Measure::new(1000);
+    let mut send = |at_ms: u64, latency_ms: u64, sequence: u64| {
+        let intended_mono_ns = at_ms * 1_000_000;
+        measure.feed(&at(at_ms), &Event::Send { id: id(sequence), log: LOG, intended_mono_ns });
+        let outcome = Outcome::Ok { offset: None };
+        measure
+            .feed(&at(at_ms + latency_ms), &Event::Sent { id: id(sequence), outcome, error: None });
+        if sequence == 0 {
+            measure.feed(&at(at_ms + latency_ms), &Event::Phase { phase: Phase::Baseline });
+        }
+    };
+    send(0, 9_000, 0);
+    send(10_000, 3, 1);
+    let measured = measure.finish(&[], &[]);
+    assert_eq!(measured.availability.request, 1.0);
+    assert!(measured.availability.latency_max_ms < 4.0);
+}

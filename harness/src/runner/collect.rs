@@ -1,7 +1,7 @@
 //! After the verdict: log excerpts, files, and what is kept of the nodes.
 
 use crate::store::RunDir;
-use crate::target::bundled::Bundled;
+use crate::target::local::Local;
 use anyhow::Result;
 use model::verdict::Word;
 use reports::facts::{Excerpt, Facts};
@@ -16,7 +16,7 @@ const LINE_CHARACTERS_MAX: usize = 300;
 const AROUND_MS: i64 = 2_000;
 
 /// The settings that each node was started with.
-pub fn broker_settings(cluster: &Bundled) -> BTreeMap<String, BTreeMap<String, String>> {
+pub fn broker_settings(cluster: &Local) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for name in cluster.names() {
         let Some(dir) = cluster.node_dir(name) else { continue };

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// The longest sleep between two looks at the clock and the counters.
 const STEP_MS: u64 = 20;
+/// So long every send must be acknowledged in time before the load counts as warm.
+const WARM_MS: u64 = 2_000;
 const OBSERVE_EVERY: Duration = Duration::from_millis(100);
 
 pub struct Stage<'s, 'a> {
@@ -94,7 +96,12 @@ impl<'s, 'a> Stage<'s, 'a> {
             "{} of {} bytes",
             self.live.plan.workload.rate, self.live.plan.workload.record_bytes.0
         );
+        if self.live.plan.time.warm_up.0 > 0 {
+            self.warm_up(&what)?;
+            load.start_again();
+        }
         let now = self.now_ms();
+        self.phase(Phase::Baseline);
         self.live.progress.phase(now, "baseline", &what);
         self.until(now + baseline_ms, |_| false)?;
 
@@ -121,6 +128,30 @@ impl<'s, 'a> Stage<'s, 'a> {
         self.until_healed(now + heal_ms)?;
         self.nemesis.close(self.now_ms());
         self.save_faults()
+    }
+
+    /// Load that nobody measures, until sends are acknowledged in time for long enough, or patience is at its end: the
+    /// baseline then says what it was like.
+    fn warm_up(&mut self, what: &str) -> Result<()> {
+        let began = self.now_ms();
+        let end_ms = began + self.live.plan.time.warm_up.0;
+        self.live.progress.phase(began, "warm up", what);
+        let mut progress = (began, 0);
+        while self.note.is_none() && self.now_ms() < end_ms && !self.live.interrupt.is_set() {
+            self.step(end_ms)?;
+            let now = self.now_ms();
+            let ok = self.counters.ok.load(Ordering::Relaxed);
+            if ok > progress.1 {
+                progress = (now, ok);
+            }
+            let everywhere = self.counters.acknowledged().iter().all(|count| *count > 0);
+            let late_ms = self.counters.late_ns.load(Ordering::Relaxed) / 1_000_000;
+            let stalled = now > progress.0 + WARM_MS / 4;
+            if everywhere && !stalled && now > late_ms.max(began) + WARM_MS {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// What was done and seen.

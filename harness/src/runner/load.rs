@@ -7,6 +7,7 @@ use clients::History;
 use clients::producer::{self, ProducerTask, RunningProducer, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
+use clients::transactor::{self, TransactorTask};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
@@ -61,36 +62,68 @@ pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load
     }
     let mut producers = Vec::new();
     for number in 1..=plan.workload.producers {
-        let choice = ProducerChoice {
-            acks: plan.workload.acks,
-            idempotence: plan.workload.idempotence,
-            retries: Some(plan.workload.retries),
-            in_flight_requests_max: Some(plan.workload.in_flight),
-            properties: plan.workload.properties.clone(),
+        let task = producer_task(plan, shared, number, &filler);
+        let producer = match plan.workload.name {
+            WorkloadName::Queue | WorkloadName::Groups => producer::start(task, history.clone()),
+            WorkloadName::Transactions => {
+                let task = transactor_task(plan, topic, shared, number, task);
+                transactor::start(task, history.clone())
+            }
         };
-        let name = format!("p{number}");
-        let rate = Rate {
-            per_second: plan.workload.rate.per_second.unwrap_or(0) as f64
-                / f64::from(plan.workload.producers),
-            burst_max: 500,
-        };
-        let random = Random::new(shared.seed, &format!("load/{name}"));
-        let now_ns = shared.recorder.now().mono_ns;
-        let task = ProducerTask {
-            settings: profile::producer(client_profile(plan), &name, &choice),
-            run: shared.run,
-            bootstrap_servers: shared.bootstrap.clone(),
-            topic: plan.topic.name.clone(),
-            record_bytes,
-            schedule: OpenLoop::new(TOPIC, plan.topic.partitions, rate, now_ns, random),
-            filler: filler.clone(),
-            sessions: shared.sessions.clone(),
-            drain_max: Duration::from_millis(plan.time.heal.0),
-            name,
-        };
-        producers.push(producer::start(task, history.clone()).context("cannot start a producer")?);
+        producers.push(producer.context("cannot start a producer")?);
     }
     Ok(Load { producers, readers, members })
+}
+
+fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>) -> ProducerTask {
+    let workload = &plan.workload;
+    let name = format!("p{number}");
+    let is_transactional = workload.name == WorkloadName::Transactions;
+    let choice = ProducerChoice {
+        acks: workload.acks,
+        idempotence: workload.idempotence,
+        retries: Some(workload.retries),
+        in_flight_requests_max: Some(workload.in_flight),
+        transactional_id: is_transactional.then(|| format!("highwater-{}-{name}", shared.run)),
+        properties: workload.properties.clone(),
+    };
+    let per_second = workload.rate.per_second.unwrap_or(0) as f64 / f64::from(workload.producers);
+    let rate = Rate { per_second, burst_max: 500 };
+    let random = Random::new(shared.seed, &format!("load/{name}"));
+    let now_ns = shared.recorder.now().mono_ns;
+    ProducerTask {
+        settings: profile::producer(client_profile(plan), &name, &choice),
+        run: shared.run,
+        bootstrap_servers: shared.bootstrap.clone(),
+        topic: plan.topic.name.clone(),
+        record_bytes: workload.record_bytes.0 as usize,
+        schedule: OpenLoop::new(TOPIC, plan.topic.partitions, rate, now_ns, random),
+        filler: filler.clone(),
+        sessions: shared.sessions.clone(),
+        drain_max: Duration::from_millis(plan.time.heal.0),
+        name,
+    }
+}
+
+fn transactor_task(
+    plan: &Plan,
+    topic: &TopicSettings,
+    shared: &Shared,
+    number: u32,
+    producer: ProducerTask,
+) -> TransactorTask {
+    let workload = &plan.workload;
+    TransactorTask {
+        reader: reader_task(plan, topic, shared, format!("t{number}")),
+        records_max: u64::from(workload.transaction_records.unwrap_or(1)),
+        aborts_per_mille: (workload.aborts.unwrap_or(0.0) * 1000.0) as u64,
+        fenced_every: workload
+            .churn
+            .filter(|churn| churn.0 > 0)
+            .map(|churn| Duration::from_millis(churn.0)),
+        random: Random::new(shared.seed, &format!("transactions/{}", producer.name)),
+        producer,
+    }
 }
 
 /// A reader of the plan's topic, under a session of its own.
@@ -100,8 +133,12 @@ pub fn reader_task(
     shared: &Shared,
     name: String,
 ) -> ReaderTask {
-    let settings =
-        profile::reader(client_profile(plan), &name, reader::ISOLATION, &Default::default());
+    let settings = profile::reader(
+        client_profile(plan),
+        &name,
+        plan.workload.name.isolation(),
+        &Default::default(),
+    );
     ReaderTask {
         settings,
         name,
@@ -118,7 +155,17 @@ pub fn reader_task(
 impl Load {
     /// What every reader was started with.
     pub fn reader_settings(&self, plan: &Plan) -> ConsumerSettings {
-        profile::reader(client_profile(plan), "reader", reader::ISOLATION, &Default::default())
+        profile::reader(
+            client_profile(plan),
+            "reader",
+            plan.workload.name.isolation(),
+            &Default::default(),
+        )
+    }
+
+    /// What was due while the load warmed up is let go.
+    pub fn start_again(&self) {
+        self.producers.iter().for_each(RunningProducer::start_again);
     }
 
     /// No further sends. Open ones go on being answered until [`Load::finish_producers`].

@@ -35,7 +35,7 @@ fn task(plan: &Plan, topic: &TopicSettings, shared: &Shared, name: String) -> Me
     reader.settings = profile::member(
         client_profile(plan),
         &reader.name,
-        clients::reader::ISOLATION,
+        plan.workload.name.isolation(),
         GroupSettings { name: group.clone(), commits },
         &Default::default(),
     );

@@ -2,7 +2,7 @@
 
 use crate::exit::Refused;
 use crate::recorder::Clock;
-use crate::target::bundled::Bundled;
+use crate::target::local::Local;
 use admin::{Admin, AdminError, NewTopic, Topic};
 use anyhow::{Result, anyhow};
 use model::settings::TopicSettings;
@@ -66,10 +66,11 @@ pub struct Made {
 /// Starts every node and waits until the plan's topic is there, led and fully replicated.
 pub fn start(
     plan: &Plan,
-    cluster: &mut Bundled,
+    cluster: &mut Local,
     clock: Clock,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Made> {
+    cluster.format().map_err(|error| Refused::could_not_run(format!("{error:#}")))?;
     let names: Vec<String> = cluster.names().map(String::from).collect();
     for name in &names {
         cluster.start(name)?;
@@ -82,7 +83,7 @@ pub fn start(
 
 /// Waits until `wanted` brokers are registered and unfenced. A node that ends meanwhile ends the wait.
 pub fn registered(
-    cluster: &mut Bundled,
+    cluster: &mut Local,
     admin: &mut Admin,
     wanted: usize,
     limit: Duration,

@@ -1,317 +1,69 @@
-//! A bundled cluster: the broker of this very binary as real processes on loopback, each with a directory, ports and
-//! a log of its own.
-//!
-//! Promises: a process that this module started is known by its pid and start time, is in the undo records before
-//! anything else happens to it, and is ended by [`Bundled::stop_all`] whatever became of it. Nodes are in process
-//! groups of their own, so that a Ctrl-C at the terminal is the harness's to handle.
+//! The broker of this very binary.
 
-use anyhow::{Context, Result, bail};
-use inject::{Nodes, Process, UndoLog};
-use plan::target::{Member, Topology};
+use super::Software;
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// What the cluster is made of.
-#[derive(Clone, Debug)]
-pub struct Layout {
-    pub brokers: u32,
-    /// Dedicated controllers; 0: every broker is a controller too.
-    pub controllers: u32,
-    pub fast: bool,
-    /// Further broker properties by Kafka's names; they win over the profile.
-    pub properties: BTreeMap<String, String>,
-    pub defects: Vec<String>,
-    pub cluster_id: String,
-    pub seed: u64,
-}
-
-/// One process of the cluster.
-struct Node {
-    member: Member,
-    roles: &'static str,
-    broker_port: u16,
-    controller_port: u16,
-    dir: PathBuf,
-    child: Option<Child>,
-    /// The undo record of the process that runs.
-    undo: Option<u64>,
-}
+use std::process::Command;
 
 pub struct Bundled {
-    layout: Layout,
-    nodes: Vec<Node>,
     binary: PathBuf,
-    undo: UndoLog,
+    defects: Vec<String>,
+    seed: u64,
+    cluster_id: String,
 }
 
 impl Bundled {
-    /// Chooses ports and writes every node's `server.properties` under `dir/<node>/`; starts nothing.
-    pub fn prepare(layout: Layout, dir: &Path, undo: UndoLog) -> Result<Bundled> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
-        let count = layout.brokers + layout.controllers;
-        let ports = free_ports(2 * count as usize)?;
-        let mut nodes = Vec::new();
-        for index in 0..count {
-            let is_broker = index < layout.brokers;
-            let name = if is_broker {
-                format!("n{}", index + 1)
-            } else {
-                format!("c{}", index - layout.brokers + 1)
-            };
-            let roles = match (is_broker, layout.controllers) {
-                (true, 0) => "broker,controller",
-                (true, _) => "broker",
-                (false, _) => "controller",
-            };
-            nodes.push(Node {
-                dir: dir.join(&name),
-                member: Member { id: index as i32 + 1, name },
-                roles,
-                broker_port: ports[2 * index as usize],
-                controller_port: ports[2 * index as usize + 1],
-                child: None,
-                undo: None,
-            });
-        }
+    pub fn new(defects: Vec<String>, seed: u64, cluster_id: String) -> Result<Bundled> {
         let binary = std::env::current_exe().context("cannot find the path of this program")?;
-        let bundled = Bundled { layout, nodes, binary, undo };
-        for node in &bundled.nodes {
-            fs::create_dir_all(&node.dir)
-                .with_context(|| format!("cannot make {}", node.dir.display()))?;
-            fs::write(node.dir.join("server.properties"), bundled.properties(node)).with_context(
-                || format!("cannot write in {}: is the disk full?", node.dir.display()),
-            )?;
-        }
-        Ok(bundled)
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().map(|node| node.member.name.as_str())
-    }
-
-    pub fn topology(&self) -> Topology {
-        let of = |role: &str| {
-            self.nodes.iter().filter(|n| n.roles.contains(role)).map(|n| n.member.clone()).collect()
-        };
-        Topology { brokers: of("broker"), controllers: of("controller") }
-    }
-
-    /// `host:port` of every broker, with commas between.
-    pub fn bootstrap(&self) -> String {
-        let brokers = self.nodes.iter().filter(|n| n.roles.contains("broker"));
-        brokers.map(|n| format!("127.0.0.1:{}", n.broker_port)).collect::<Vec<_>>().join(",")
-    }
-
-    /// A node's directory: its `server.properties`, `broker.log` and `data`.
-    pub fn node_dir(&self, node: &str) -> Option<&Path> {
-        self.node(node).map(|n| n.dir.as_path())
-    }
-
-    /// Broker ids by name.
-    pub fn brokers(&self) -> BTreeMap<String, i32> {
-        self.topology().brokers.into_iter().map(|member| (member.name, member.id)).collect()
-    }
-
-    /// The ports of a node: broker listener (none on a dedicated controller) and controller listener.
-    pub fn ports(&self, node: &str) -> Option<(Option<u16>, Option<u16>)> {
-        let node = self.node(node)?;
-        let of = |role: &str, port: u16| node.roles.contains(role).then_some(port);
-        Some((of("broker", node.broker_port), of("controller", node.controller_port)))
-    }
-
-    pub fn log_path(&self, node: &str) -> Option<PathBuf> {
-        self.node(node).map(|n| n.dir.join("broker.log"))
-    }
-
-    /// Starts a node that does not run; one that does keeps running.
-    pub fn start(&mut self, name: &str) -> Result<u32> {
-        let (binary, undo) = (self.binary.clone(), self.undo.clone());
-        let Some(node) = self.nodes.iter_mut().find(|n| n.member.name == name) else {
-            bail!("there is no node {name}");
-        };
-        reap(node);
-        if let Some(child) = &node.child {
-            return Ok(child.id());
-        }
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(node.dir.join("broker.log"))
-            .with_context(|| format!("cannot open the log of {name} in {}", node.dir.display()))?;
-        let config = node.dir.join("server.properties");
-        // Its command line holds an absolute path in this run's directory: no other process has that.
-        let record = undo.starting(name, &format!("broker --config {}", config.display()))?;
-        let child = Command::new(&binary)
-            .arg("broker")
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {} for {name}", binary.display()))?;
-        let pid = child.id();
-        node.child = Some(child);
-        undo.started(record, pid)?;
-        node.undo = Some(record);
-        Ok(pid)
-    }
-
-    /// Collects processes that ended; returns the nodes that ended since the last call, with how.
-    pub fn ended(&mut self) -> Vec<(String, String)> {
-        let mut ended = Vec::new();
-        let undo = self.undo.clone();
-        for node in &mut self.nodes {
-            if let Some(how) = reap(node) {
-                if let Some(record) = node.undo.take() {
-                    // Not written: then doctor looks for a process that is gone, and finds nothing.
-                    let _ = undo.undone(record);
-                }
-                ended.push((node.member.name.clone(), how));
-            }
-        }
-        ended
-    }
-
-    /// SIGTERM to all, SIGKILL to those that are still there after `grace`. SIGCONT comes first: a stopped process
-    /// would never see the SIGTERM.
-    pub fn stop_all(&mut self, grace: Duration) {
-        let deadline = Instant::now() + grace;
-        // Brokers first: they give their leadership away with the help of the controllers.
-        let (brokers, controllers): (Vec<_>, Vec<_>) =
-            self.nodes.iter_mut().partition(|node| node.roles.contains("broker"));
-        for mut stage in [brokers, controllers] {
-            for node in &mut stage {
-                reap(node);
-                let Some(process) = node.child.as_ref().and_then(|child| Process::of(child.id()))
-                else {
-                    continue;
-                };
-                // It may end in this moment; there is nothing to do about that.
-                let _ = process.resume();
-                let _ = process.terminate();
-            }
-            for node in &mut stage {
-                let Some(child) = &mut node.child else { continue };
-                while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
-                    std::thread::park_timeout(Duration::from_millis(10));
-                }
-                let _ = child.kill();
-                let _ = child.wait();
-                node.child = None;
-            }
-        }
-    }
-
-    /// Lets the processes live on when this value ends: somebody else stops them.
-    pub fn leave(mut self) {
-        for node in &mut self.nodes {
-            node.child = None;
-        }
-    }
-
-    fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|n| n.member.name == name)
-    }
-
-    fn properties(&self, node: &Node) -> String {
-        let voters = self.nodes.iter().filter(|n| n.roles.contains("controller"));
-        let voters: Vec<String> =
-            voters.map(|n| format!("{}@127.0.0.1:{}", n.member.id, n.controller_port)).collect();
-        let mut listeners = Vec::new();
-        if node.roles.contains("broker") {
-            listeners.push(format!("PLAINTEXT://127.0.0.1:{}", node.broker_port));
-        }
-        if node.roles.contains("controller") {
-            listeners.push(format!("CONTROLLER://127.0.0.1:{}", node.controller_port));
-        }
-        let mut properties: BTreeMap<String, String> = BTreeMap::new();
-        let mut set = |name: &str, value: String| properties.insert(name.to_string(), value);
-        let replicas = self.layout.brokers.min(3);
-        set("offsets.topic.replication.factor", replicas.to_string());
-        set("offsets.topic.num.partitions", "5".to_string());
-        set("default.replication.factor", replicas.to_string());
-        if self.layout.fast {
-            for (name, value) in plan::Profile::Fast.properties() {
-                set(name, (*value).to_string());
-            }
-        }
-        for (name, value) in &self.layout.properties {
-            set(name, value.clone());
-        }
-        set("process.roles", node.roles.to_string());
-        set("node.id", node.member.id.to_string());
-        set("controller.quorum.voters", voters.join(","));
-        set("listeners", listeners.join(","));
-        if node.roles.contains("broker") {
-            set("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{}", node.broker_port));
-            set("inter.broker.listener.name", "PLAINTEXT".to_string());
-        }
-        set("controller.listener.names", "CONTROLLER".to_string());
-        set(
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_string(),
-        );
-        // One path whatever is in it: log.dirs would take it apart at a comma.
-        set("log.dir", node.dir.join("data").display().to_string());
-        set("highwater.cluster.id", self.layout.cluster_id.clone());
-        set("highwater.seed", (self.layout.seed ^ node.member.id as u64).to_string());
-        if !self.layout.defects.is_empty() {
-            set("highwater.defects", self.layout.defects.join(","));
-        }
-        let mut text = String::from("# Written by highwater for this run.\n");
-        for (name, value) in properties {
-            let _ = writeln!(text, "{name}={value}");
-        }
-        text
+        Ok(Bundled { binary, defects, seed, cluster_id })
     }
 }
 
-impl Nodes for Bundled {
-    fn pid(&self, node: &str) -> Option<u32> {
-        self.node(node)?.child.as_ref().map(Child::id)
+impl Software for Bundled {
+    fn name(&self) -> String {
+        "bundled".to_string()
     }
 
-    fn start(&mut self, node: &str) -> std::io::Result<u32> {
-        Bundled::start(self, node).map_err(|error| std::io::Error::other(format!("{error:#}")))
+    fn versions(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
     }
 
-    fn data_dir(&self, node: &str) -> PathBuf {
-        self.node(node).map(|n| n.dir.join("data")).unwrap_or_default()
+    fn defaults(&self, _brokers: u32) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
-    fn format(&mut self, _node: &str) -> std::io::Result<()> {
+    fn own(&self, node_id: i32) -> Vec<(&'static str, String)> {
+        let mut own = vec![
+            ("highwater.cluster.id", self.cluster_id.clone()),
+            ("highwater.seed", (self.seed ^ node_id as u64).to_string()),
+        ];
+        if !self.defects.is_empty() {
+            own.push(("highwater.defects", self.defects.join(",")));
+        }
+        own
+    }
+
+    fn command(&self, config: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("broker").arg("--config").arg(config);
+        command
+    }
+
+    fn marker(&self, config: &Path) -> String {
+        format!("broker --config {}", config.display())
+    }
+
+    fn format(&self, _configs: &[&Path], _cluster_id: &str) -> Result<()> {
         // The broker formats an empty directory by itself: the cluster's id and its own are in its configuration.
         Ok(())
     }
-}
 
-impl Drop for Bundled {
-    fn drop(&mut self) {
-        // Whatever ended the run, its processes end with it.
-        self.stop_all(Duration::ZERO);
+    fn format_again(&self, _data: &Path, _node_id: i32, _cluster_id: &str) -> std::io::Result<()> {
+        Ok(())
     }
-}
 
-/// Forgets a process that ended, and tells how it did.
-fn reap(node: &mut Node) -> Option<String> {
-    let status = node.child.as_mut()?.try_wait().ok()??;
-    node.child = None;
-    Some(status.to_string())
-}
-
-/// Ports that nobody listens on now. They are all held until the last is chosen, so no two are the same; between
-/// this and the node's own bind somebody else could take one, and the node then says so.
-fn free_ports(count: usize) -> Result<Vec<u16>> {
-    let bind = |_| TcpListener::bind("127.0.0.1:0").context("cannot find free ports on 127.0.0.1");
-    let listeners: Vec<TcpListener> = (0..count).map(bind).collect::<Result<_>>()?;
-    listeners.iter().map(|l| Ok(l.local_addr()?.port())).collect()
+    fn ends_in_order(&self) -> bool {
+        true
+    }
 }

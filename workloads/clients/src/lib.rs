@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod producer;
 pub mod profile;
 pub mod reader;
+pub mod transactor;
 
 use model::history::{Event, Time};
 

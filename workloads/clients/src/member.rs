@@ -11,7 +11,7 @@ use crate::{History, outcome};
 use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Time};
 use model::settings::Commits;
 use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -48,7 +48,6 @@ mod order {
 /// A running member.
 pub struct RunningMember {
     order: Arc<AtomicU8>,
-    polled: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -61,11 +60,6 @@ impl RunningMember {
         self.order.store(order::DROP, Ordering::Relaxed);
     }
 
-    /// Records handed out so far.
-    pub fn polled(&self) -> u64 {
-        self.polled.load(Ordering::Relaxed)
-    }
-
     pub fn join(self) -> std::thread::Result<()> {
         self.thread.join()
     }
@@ -73,10 +67,10 @@ impl RunningMember {
 
 /// Starts a member; it joins its group by itself.
 pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMember, KafkaError> {
-    let (order, polled) = (Arc::new(AtomicU8::new(order::GO_ON)), Arc::new(AtomicU64::new(0)));
+    let order = Arc::new(AtomicU8::new(order::GO_ON));
     let mut member = Member::open(task, history)?;
     let thread = {
-        let (order, polled) = (order.clone(), polled.clone());
+        let order = order.clone();
         std::thread::Builder::new()
             .name(member.task.reader.name.clone())
             .spawn(move || {
@@ -89,7 +83,6 @@ pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMembe
                     }
                     let dies = now == order::DROP;
                     let count = member.work(dies);
-                    polled.fetch_add(count as u64, Ordering::Relaxed);
                     if dies {
                         polls_left = if count > 0 { 0 } else { polls_left - 1 };
                     }
@@ -98,7 +91,7 @@ pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMembe
             })
             .expect("the operating system refused a thread")
     };
-    Ok(RunningMember { order, polled, thread })
+    Ok(RunningMember { order, thread })
 }
 
 /// Asks a group's coordinator for its committed offsets, as a client that is no member.
@@ -107,13 +100,9 @@ pub fn ask_committed(
     wait: Duration,
     history: &Arc<dyn History>,
 ) -> Result<(), KafkaError> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &task.reader.bootstrap_servers);
-    for (name, value) in &task.reader.settings.properties {
-        config.set(name, value);
-    }
     let context = MemberContext::new(task.clone(), history.clone());
-    let consumer: BaseConsumer<MemberContext> = config.create_with_context(context)?;
+    let consumer: BaseConsumer<MemberContext> =
+        task.reader.config().create_with_context(context)?;
     let mut all = TopicPartitionList::new();
     for partition in 0..task.reader.partitions {
         all.add_partition(&task.reader.topic, partition as i32);
@@ -361,17 +350,13 @@ struct Member {
 
 impl Member {
     fn open(task: MemberTask, history: Arc<dyn History>) -> Result<Member, KafkaError> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &task.reader.bootstrap_servers);
-        for (name, value) in &task.reader.settings.properties {
-            config.set(name, value);
-        }
         let (session, name) = (task.reader.session, task.reader.name.clone());
         let settings = task.reader.settings.clone();
         history.record(history.now(), Event::ConsumerOpened { session, name, settings });
         let context = MemberContext::new(task.clone(), history);
         context.record(Event::PassBegan { reader: session, pass: 0, kind: PassKind::Live });
-        let consumer: BaseConsumer<MemberContext> = config.create_with_context(context)?;
+        let consumer: BaseConsumer<MemberContext> =
+            task.reader.config().create_with_context(context)?;
         consumer.subscribe(&[&task.reader.topic])?;
         Ok(Member { task, consumer })
     }

@@ -16,7 +16,7 @@ use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -48,20 +48,50 @@ pub struct ProducerTask {
 
 /// A running producer. Dropping it does not stop it.
 pub struct RunningProducer {
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    orders: Arc<Orders>,
     thread: JoinHandle<()>,
 }
 
-impl RunningProducer {
-    /// No further sends; open ones may still be answered.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+/// What a producer's thread is told while it runs.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    stop: AtomicBool,
+    start_again: AtomicBool,
+}
+
+impl Orders {
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
-    /// Sends written down so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
+    /// Asked once for each time that it was told.
+    pub(crate) fn is_to_start_again(&self) -> bool {
+        self.start_again.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl RunningProducer {
+    pub(crate) fn spawn(
+        name: String,
+        work: impl FnOnce(Arc<Orders>) + Send + 'static,
+    ) -> RunningProducer {
+        let orders = Arc::new(Orders::default());
+        let told = orders.clone();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || work(told))
+            .expect("the operating system refused a thread");
+        RunningProducer { orders, thread }
+    }
+
+    /// Sends that are overdue are let go, and the schedule begins now: they were due before anybody measured.
+    pub fn start_again(&self) {
+        self.orders.start_again.store(true, Ordering::Relaxed);
+    }
+
+    /// No further sends; open ones may still be answered.
+    pub fn stop(&self) {
+        self.orders.stop.store(true, Ordering::Relaxed);
     }
 
     /// Waits until every send has its outcome. Call [`RunningProducer::stop`] first.
@@ -72,21 +102,18 @@ impl RunningProducer {
 
 /// Starts the thread. An unusable property is an error here, before anything was sent.
 pub fn start(task: ProducerTask, history: Arc<dyn History>) -> Result<RunningProducer, KafkaError> {
-    let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let first = open(&task, &history)?;
-    let thread = {
-        let (stop, sent) = (stop.clone(), sent.clone());
-        std::thread::Builder::new()
-            .name(task.name.clone())
-            .spawn(move || Worker { task, history, stop, sent, value: Vec::new() }.run(first))
-            .expect("the operating system refused a thread")
-    };
-    Ok(RunningProducer { stop, sent, thread })
+    let name = task.name.clone();
+    Ok(RunningProducer::spawn(name, move |orders| {
+        Worker { task, history, orders, value: Vec::new() }.run(first)
+    }))
 }
 
 /// Turns delivery reports into events. librdkafka calls it from `poll`, on the producer's own thread.
-struct Reports {
-    session: Session,
+pub(crate) struct Reports {
+    pub(crate) session: Session,
+    /// Some send was not acknowledged; whoever looks puts it back.
+    pub(crate) failed: AtomicBool,
     acks: Acks,
     history: Arc<dyn History>,
 }
@@ -107,32 +134,60 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, sequence: usize) {
         let id = RecordId { session: self.session, sequence: sequence as u64 };
         let (outcome, error) = outcome::classify(report, self.acks);
+        self.failed.fetch_or(!outcome.is_success(), Ordering::Relaxed);
         self.history.record(self.history.now(), Event::Sent { id, outcome, error });
     }
 }
 
-type Client = BaseProducer<Reports>;
+pub(crate) type Client = BaseProducer<Reports>;
 
 fn open(task: &ProducerTask, history: &Arc<dyn History>) -> Result<Client, KafkaError> {
+    let client = create(task, history)?;
+    announce(&client, task, history);
+    Ok(client)
+}
+
+/// A session that the history does not know yet.
+pub(crate) fn create(
+    task: &ProducerTask,
+    history: &Arc<dyn History>,
+) -> Result<Client, KafkaError> {
     let session = task.sessions.open();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &task.bootstrap_servers);
     for (name, value) in &task.settings.properties {
         config.set(name, value);
     }
-    let reports = Reports { session, acks: task.settings.acks, history: history.clone() };
-    let client: Client = config.create_with_context(reports)?;
-    let opened =
-        Event::ProducerOpened { session, name: task.name.clone(), settings: task.settings.clone() };
+    let (failed, acks) = (AtomicBool::new(false), task.settings.acks);
+    let reports = Reports { session, failed, acks, history: history.clone() };
+    config.create_with_context(reports)
+}
+
+/// Before the session's first send.
+pub(crate) fn announce(client: &Client, task: &ProducerTask, history: &Arc<dyn History>) {
+    let (session, name) = (client.context().session, task.name.clone());
+    let opened = Event::ProducerOpened { session, name, settings: task.settings.clone() };
     history.record(history.now(), opened);
-    Ok(client)
+}
+
+/// Waits for open sends so long, then purges the rest: each gets its outcome.
+pub(crate) fn drain(client: &Client, history: &Arc<dyn History>, wait: Duration) {
+    let deadline_ns = history.now().mono_ns + wait.as_nanos() as u64;
+    while client.in_flight_count() > 0 && history.now().mono_ns < deadline_ns {
+        client.poll(Duration::from_millis(20));
+    }
+    if client.in_flight_count() > 0 {
+        client.purge(PurgeConfig::default().queue().inflight());
+        while client.in_flight_count() > 0 {
+            client.poll(Duration::from_millis(20));
+        }
+    }
 }
 
 struct Worker {
     task: ProducerTask,
     history: Arc<dyn History>,
-    stop: Arc<AtomicBool>,
-    sent: Arc<AtomicU64>,
+    orders: Arc<Orders>,
     value: Vec<u8>,
 }
 
@@ -140,19 +195,22 @@ impl Worker {
     fn run(mut self, first: Client) {
         let mut client = first;
         let mut due = Vec::new();
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.orders.is_stopped() {
             if client.client().fatal_error().is_some() {
                 client = match self.replace(client) {
                     Some(client) => client,
                     None => return,
                 };
             }
+            if self.orders.is_to_start_again() {
+                self.task.schedule.start_again(self.history.now().mono_ns);
+            }
             due.clear();
             self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
             self.send_all(&client, &due);
             client.poll(self.pause());
         }
-        self.drain(&client);
+        drain(&client, &self.history, self.task.drain_max);
         self.close(client);
     }
 
@@ -181,7 +239,6 @@ impl Worker {
         for send in due {
             self.send(client, session, send, now.wall_ms);
         }
-        self.sent.fetch_add(due.len() as u64, Ordering::Relaxed);
     }
 
     fn send(&mut self, client: &Client, session: Session, send: &Due, timestamp_ms: i64) {
@@ -198,20 +255,6 @@ impl Worker {
             let error = Some(outcome::name(&error));
             self.history
                 .record(self.history.now(), Event::Sent { id, outcome: Outcome::Fail, error });
-        }
-    }
-
-    /// Waits for open sends as long as the task allows, then purges the rest: each gets its outcome.
-    fn drain(&self, client: &Client) {
-        let deadline_ns = self.history.now().mono_ns + self.task.drain_max.as_nanos() as u64;
-        while client.in_flight_count() > 0 && self.history.now().mono_ns < deadline_ns {
-            client.poll(Duration::from_millis(20));
-        }
-        if client.in_flight_count() > 0 {
-            client.purge(PurgeConfig::default().queue().inflight());
-            while client.in_flight_count() > 0 {
-                client.poll(Duration::from_millis(20));
-            }
         }
     }
 
@@ -232,10 +275,7 @@ impl Worker {
                 "fatal error, opening a new session: {reason}"
             );
         }
-        client.purge(PurgeConfig::default().queue().inflight());
-        while client.in_flight_count() > 0 {
-            client.poll(Duration::from_millis(20));
-        }
+        drain(&client, &self.history, Duration::ZERO);
         self.close(client);
         self.task.schedule.restart_sequence();
         match open(&self.task, &self.history) {

@@ -21,6 +21,8 @@ pub struct ProducerChoice {
     pub idempotence: bool,
     pub retries: Option<u32>,
     pub in_flight_requests_max: Option<u32>,
+    /// Of a producer with transactions.
+    pub transactional_id: Option<String>,
     /// Further librdkafka properties.
     pub properties: BTreeMap<String, String>,
 }
@@ -84,6 +86,13 @@ pub fn producer(profile: Profile, client_id: &str, choice: &ProducerChoice) -> P
             &[("linger.ms", "5"), ("message.timeout.ms", "20000"), ("request.timeout.ms", "1500")],
         );
     }
+    if let Some(id) = &choice.transactional_id {
+        properties.insert("transactional.id".into(), id.clone());
+        if profile == Profile::Fast {
+            // Sends may not outlive their transaction; one that hangs is ended by the coordinator after this.
+            set(&mut properties, &[("transaction.timeout.ms", "20000")]);
+        }
+    }
     if let Some(retries) = choice.retries {
         properties.insert("retries".into(), retries.to_string());
     }
@@ -95,7 +104,7 @@ pub fn producer(profile: Profile, client_id: &str, choice: &ProducerChoice) -> P
         properties.get(name).and_then(|v| v.parse().ok()).unwrap_or(default)
     };
     ProducerSettings {
-        transactional_id: None,
+        transactional_id: choice.transactional_id.clone(),
         acks: choice.acks,
         idempotence: choice.idempotence,
         retries: number("retries", i32::MAX as u32),

@@ -7,7 +7,7 @@
 use crate::{History, outcome};
 use generator::stamp;
 use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
-use model::settings::{ConsumerSettings, Isolation};
+use model::settings::ConsumerSettings;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Message, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,9 +39,9 @@ pub struct ReaderTask {
 }
 
 /// librdkafka's talk goes to the log, at a level that nobody sees by default.
-struct Quiet;
+pub(crate) struct Silent;
 
-impl ClientContext for Quiet {
+impl ClientContext for Silent {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         quiet_log(level, facility, message);
     }
@@ -59,12 +59,11 @@ pub(crate) fn quiet_error(error: &KafkaError, reason: &str) {
     tracing::debug!(%error, "{reason}");
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for Silent {}
 
 /// A running live reader.
 pub struct RunningReader {
     stop: Arc<AtomicBool>,
-    polled: Arc<AtomicU64>,
     positions: Arc<Mutex<BTreeMap<u32, i64>>>,
     thread: JoinHandle<()>,
 }
@@ -79,11 +78,6 @@ impl RunningReader {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Records handed out so far.
-    pub fn polled(&self) -> u64 {
-        self.polled.load(Ordering::Relaxed)
-    }
-
     pub fn join(self) -> std::thread::Result<()> {
         self.thread.join()
     }
@@ -94,17 +88,16 @@ pub fn start_live(
     task: ReaderTask,
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
-    let (stop, polled) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let stop = Arc::new(AtomicBool::new(false));
     let positions: Arc<Mutex<BTreeMap<u32, i64>>> = Arc::default();
     let mut pass = Pass::open(task, 0, PassKind::Live, history)?;
     let thread = {
-        let (stop, polled, positions) = (stop.clone(), polled.clone(), Arc::clone(&positions));
+        let (stop, positions) = (stop.clone(), Arc::clone(&positions));
         std::thread::Builder::new()
             .name(pass.task.name.clone())
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let count = pass.poll_batch(Duration::from_millis(50));
-                    polled.fetch_add(count as u64, Ordering::Relaxed);
+                    pass.poll_batch(Duration::from_millis(50));
                     positions
                         .lock()
                         .expect("no holder of this lock panics")
@@ -114,7 +107,7 @@ pub fn start_live(
             })
             .expect("the operating system refused a thread")
     };
-    Ok(RunningReader { stop, polled, positions, thread })
+    Ok(RunningReader { stop, positions, thread })
 }
 
 /// Reads every log of the topic from its start to `ends` (exclusive end offset by partition), on the calling thread.
@@ -182,6 +175,15 @@ impl Batch {
 }
 
 impl ReaderTask {
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        for (name, value) in &self.settings.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
     fn seen(&self, message: &impl Message, partition: u32) -> Seen {
         let create_time = match message.timestamp() {
             Timestamp::CreateTime(time) if self.create_time => Some(time),
@@ -196,7 +198,7 @@ impl ReaderTask {
 struct Pass {
     task: ReaderTask,
     pass: u32,
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Silent>,
     history: Arc<dyn History>,
     /// The next offset of each partition, as far as records told.
     positions: BTreeMap<u32, i64>,
@@ -211,12 +213,7 @@ impl Pass {
         kind: PassKind,
         history: Arc<dyn History>,
     ) -> Result<Self, KafkaError> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &task.bootstrap_servers);
-        for (name, value) in &task.settings.properties {
-            config.set(name, value);
-        }
-        let consumer: BaseConsumer<Quiet> = config.create_with_context(Quiet)?;
+        let consumer: BaseConsumer<Silent> = task.config().create_with_context(Silent)?;
         let (session, name, settings) = (task.session, task.name.clone(), task.settings.clone());
         history.record(history.now(), Event::ConsumerOpened { session, name, settings });
         let this = Pass {
@@ -364,6 +361,3 @@ impl Pass {
         self.history.commit();
     }
 }
-
-/// Readers of this workload see what any consumer sees by default.
-pub const ISOLATION: Isolation = Isolation::ReadUncommitted;

@@ -55,6 +55,11 @@ impl OpenLoop {
         self.next_sequence = 0;
     }
 
+    /// The schedule begins at `now_ns`: what was due before and not handed out is let go.
+    pub fn start_again(&mut self, now_ns: u64) {
+        (self.started_mono_ns, self.issued) = (now_ns, 0);
+    }
+
     /// When the next send is due, nanoseconds since the run began.
     pub fn next_due_ns(&self) -> u64 {
         if self.rate.per_second == 0.0 {

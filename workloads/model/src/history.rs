@@ -60,6 +60,13 @@ pub enum Outcome {
     Unacknowledged,
 }
 
+impl Outcome {
+    /// As far as its client can know, it was written: acknowledged, or sent where nobody acknowledges.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Ok { .. } | Outcome::Unacknowledged)
+    }
+}
+
 /// What a reader found at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
