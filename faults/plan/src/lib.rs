@@ -9,6 +9,7 @@
 
 mod axis;
 mod check;
+pub mod deed;
 pub mod matrix;
 pub mod nemesis;
 pub mod parse;
@@ -19,6 +20,7 @@ pub mod random;
 mod raw;
 pub mod recipe;
 pub mod schedule;
+pub mod shape;
 pub mod shipped;
 pub mod target;
 pub mod units;
@@ -31,5 +33,6 @@ pub use plan::*;
 pub use problem::{PlanError, Problem};
 pub use recipe::{Recipe, Step, Wait};
 pub use schedule::Schedule;
-pub use target::{Action, Deed, Event, Expect, Member, Topology};
+pub use deed::{Deed, DeedName, Needs};
+pub use target::{Action, Event, Expect, Member, Peer, Topology};
 pub use units::{Between, Bytes, Millis, Rate};

@@ -57,19 +57,19 @@ impl Nodes for Sleepers {
 const FAULT: u32 = 1;
 
 fn inject(deed: Deed) -> Action {
-    Action::Inject { fault: FAULT, node: "n1".to_string(), deed }
+    Action::Inject { fault: FAULT, node: "n1".to_string(), deed, peers: Vec::new() }
 }
 
-fn heal(deed: Deed) -> Action {
-    Action::Heal { fault: FAULT, node: "n1".to_string(), deed }
+fn heal() -> Action {
+    Action::Heal { fault: FAULT, node: "n1".to_string() }
 }
 
 /// Probes until it is answered with yes; the evidence.
-fn probed(injector: &mut Injector, nodes: &mut Sleepers, deed: Deed, expect: Expect) -> String {
+fn probed(injector: &mut Injector, nodes: &mut Sleepers, expect: Expect) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let node = "n1".to_string();
-        match injector.act(&Action::Probe { fault: FAULT, node, deed, expect }, nodes) {
+        match injector.act(&Action::Probe { fault: FAULT, node, expect }, nodes) {
             Event::Confirmed { evidence, .. } | Event::Cleared { evidence, .. } => return evidence,
             other => assert!(Instant::now() < deadline, "{other:?}"),
         }
@@ -87,22 +87,21 @@ fn a_kill_is_confirmed_by_the_missing_process_and_over_when_another_runs() {
     let mut injector = Injector::new(nodes.undo());
     let before = nodes.pid("n1").unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Kill, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {before} is dead"));
     let probe = Action::Probe {
         fault: FAULT,
         node: "n1".to_string(),
-        deed: Deed::Kill,
         expect: Expect::Over,
     };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
-    assert!(is_done(&injector.act(&heal(Deed::Kill), &mut nodes)));
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
     let after = nodes.pid("n1").unwrap();
     assert_ne!(before, after);
-    let evidence = probed(&mut injector, &mut nodes, Deed::Kill, Expect::Over);
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.starts_with(&format!("pid {after} runs")), "{evidence}");
     // Healing again does not start another one.
-    assert!(is_done(&injector.act(&heal(Deed::Kill), &mut nodes)));
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
     assert_eq!(nodes.pid("n1"), Some(after));
 }
 
@@ -115,17 +114,16 @@ fn a_stall_is_confirmed_by_stopped_threads_and_over_when_they_have_run() {
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
     let records = std::fs::read_to_string(undo.path()).unwrap();
     assert!(records.contains("\"stopping\""), "the undo record stands before the deed: {records}");
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {pid}: state T (stopped), 1 threads"));
     let probe = Action::Probe {
         fault: FAULT,
         node: "n1".to_string(),
-        deed: Deed::Stall,
         expect: Expect::Over,
     };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
-    assert!(is_done(&injector.act(&heal(Deed::Stall), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.starts_with(&format!("pid {pid}: state")), "{evidence}");
     assert_eq!(nodes.pid("n1"), Some(pid));
 }
@@ -135,12 +133,12 @@ fn a_process_that_died_while_it_was_stopped_is_started_again() {
     let mut nodes = Sleepers::new(&["n1"]);
     let mut injector = Injector::new(nodes.undo());
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Stall, Expect::InEffect);
+    probed(&mut injector, &mut nodes, Expect::InEffect);
     let stopped = Process::of(nodes.pid("n1").unwrap()).unwrap();
     stopped.kill().unwrap();
     assert!(stopped.wait_gone(Duration::from_secs(20)));
-    assert!(is_done(&injector.act(&heal(Deed::Stall), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.contains(" died; pid "), "{evidence}");
 }
 
@@ -149,13 +147,13 @@ fn a_wipe_empties_the_disk_only_once_the_process_is_dead() {
     let mut nodes = Sleepers::new(&["n1"]);
     let mut injector = Injector::new(nodes.undo());
     assert!(is_done(&injector.act(&inject(Deed::Wipe), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Wipe, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert!(evidence.ends_with("2 files with 110 bytes destroyed"), "{evidence}");
     let data = nodes.data_dir("n1");
     assert!(!data.join("topic-0").exists());
     assert!(std::fs::read_to_string(data.join("meta.properties")).unwrap().contains("new=true"));
-    assert!(is_done(&injector.act(&heal(Deed::Wipe), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Wipe, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
 }
 
 #[test]
@@ -170,7 +168,6 @@ fn a_directory_that_is_no_brokers_is_not_emptied() {
     let probe = Action::Probe {
         fault: FAULT,
         node: "n1".to_string(),
-        deed: Deed::Wipe,
         expect: Expect::InEffect,
     };
     let answer = injector.act(&probe, &mut nodes);
@@ -185,11 +182,16 @@ fn what_can_not_be_done_fails_with_a_reason() {
     let mut injector = Injector::new(nodes.undo());
     nodes.starts_fail = true;
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Kill, Expect::InEffect);
-    let answer = injector.act(&heal(Deed::Kill), &mut nodes);
+    probed(&mut injector, &mut nodes, Expect::InEffect);
+    let answer = injector.act(&heal(), &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "the port is in use"));
     // Dead already: there is nothing to hit.
-    let again = Action::Inject { fault: 2, node: "n1".to_string(), deed: Deed::Stall };
+    let again = Action::Inject {
+        fault: 2,
+        node: "n1".to_string(),
+        deed: Deed::Stall,
+        peers: Vec::new(),
+    };
     let answer = injector.act(&again, &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "it was not running"));
 }
