@@ -1,8 +1,8 @@
 //! A world without privileges, entered by a process of its own: user namespaces are for processes with one thread, and a
 //! test harness has more. Where this runs as root it runs itself again as nobody.
 
-use inject::World;
-use inject::net::can_enter;
+use highwater_inject::World;
+use highwater_inject::net::can_enter;
 use std::process::Command;
 
 const INSIDE: &str = "HIGHWATER_TEST_WITHOUT_PRIVILEGES";

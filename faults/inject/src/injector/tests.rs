@@ -1,5 +1,6 @@
 use super::*;
-use crate::undo::tests::Child;
+use crate::process::{Process, State};
+use crate::undo::tests::{Child, eventually};
 use plan::target::{Member, Topology};
 use plan::{Nemesis, Schedule};
 use std::time::{Duration, Instant};
@@ -194,6 +195,58 @@ fn what_can_not_be_done_fails_with_a_reason() {
     };
     let answer = injector.act(&again, &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "it was not running"));
+}
+
+#[test]
+fn a_termination_is_confirmed_by_the_end_and_tells_how_long_it_took() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    let mut injector = Injector::new(nodes.undo());
+    let before = nodes.pid("n1").unwrap();
+    let deed = Deed::Terminate { grace: plan::Millis(60_000) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
+    assert!(evidence.starts_with(&format!("pid {before} was seen dead")), "{evidence}");
+    assert!(evidence.ends_with("s after SIGTERM"), "{evidence}");
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
+    assert_ne!(nodes.pid("n1"), Some(before));
+}
+
+#[test]
+fn what_outlives_its_grace_is_killed_and_that_is_told() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    nodes.children.insert("n1".to_string(), Child::deaf("injector-deaf"));
+    let mut injector = Injector::new(nodes.undo());
+    let before = nodes.pid("n1").unwrap();
+    let deed = Deed::Terminate { grace: plan::Millis(1) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
+    let expected = format!("OVERRUN: pid {before} still ran 1ms after SIGTERM; dead of SIGKILL");
+    assert_eq!(evidence, expected);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
+}
+
+#[test]
+fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    let mut injector = Injector::new(nodes.undo());
+    let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
+    let deed =
+        Deed::Stutter { stopped: plan::Millis(200), running: plan::Millis(300) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::InEffect);
+    let pulse = |on| Action::Pulse { fault: FAULT, node: "n1".to_string(), on };
+    for _ in 0..2 {
+        assert!(is_done(&injector.act(&pulse(false), &mut nodes)));
+        eventually(|| matches!(process.state(), State::Alive(_)));
+        assert!(is_done(&injector.act(&pulse(true), &mut nodes)));
+        eventually(|| matches!(process.state(), State::Stopped { .. }));
+    }
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
+    assert!(evidence.contains("seen stopped 3 times"), "{evidence}");
+    assert_eq!(nodes.pid("n1"), Some(process.pid));
 }
 
 /// The nemesis, the injector and real processes together.
