@@ -108,13 +108,7 @@ impl Injector {
         }
     }
 
-    fn pulse(
-        &mut self,
-        fault: u32,
-        node: &str,
-        on: bool,
-        nodes: &mut dyn Nodes,
-    ) -> io::Result<()> {
+    fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
             None => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
@@ -147,12 +141,7 @@ impl Injector {
         }
     }
 
-    fn over(
-        &mut self,
-        fault: u32,
-        node: &str,
-        nodes: &mut dyn Nodes,
-    ) -> Result<String, String> {
+    fn over(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> Result<String, String> {
         match (self.resource(fault), nodes.network()) {
             (Some(Resource::Process), _) => self.processes.over(fault, node, nodes),
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),

@@ -26,6 +26,7 @@ pub mod target;
 pub mod units;
 pub mod view;
 
+pub use deed::{Deed, DeedName, Needs};
 pub use matrix::Cell;
 pub use nemesis::Nemesis;
 pub use parse::{Loaded, load};
@@ -33,6 +34,5 @@ pub use plan::*;
 pub use problem::{PlanError, Problem};
 pub use recipe::{Recipe, Step, Wait};
 pub use schedule::Schedule;
-pub use deed::{Deed, DeedName, Needs};
 pub use target::{Action, Event, Expect, Member, Peer, Topology};
 pub use units::{Between, Bytes, Millis, Rate};

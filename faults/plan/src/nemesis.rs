@@ -233,13 +233,18 @@ impl Nemesis {
     }
 
     fn drive_damages(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        let holders: Vec<(u32, BTreeSet<String>)> =
-            self.damages.iter().map(|(id, damage)| (*id, damage.holds_back())).collect();
-        for (id, damage) in &mut self.damages {
+        let holders: Vec<(u32, BTreeSet<String>)> = self
+            .damages
+            .iter()
+            .filter(|(_, damage)| damage.is_damaging())
+            .map(|(id, damage)| (*id, damage.holds_back()))
+            .collect();
+        for (id, damage) in self.damages.iter_mut().filter(|(_, damage)| damage.is_damaging()) {
             let record = self.records.get_mut(id).expect("a damage has a record");
             let others = holders.iter().filter(|(other, _)| other != id);
             let held_by_others = others.flat_map(|(_, nodes)| nodes).cloned().collect();
-            let around = Surroundings { view: &self.view, topology: &self.topology, held_by_others };
+            let around =
+                Surroundings { view: &self.view, topology: &self.topology, held_by_others };
             if damage.drive(now_ms, &around, record, actions) {
                 self.changed.insert(*id);
             }
@@ -330,14 +335,7 @@ impl Nemesis {
     }
 
     /// Starts a fault on nodes that are free of its like.
-    fn inject(
-        &mut self,
-        now_ms: u64,
-        id: u32,
-        deed: Deed,
-        victims: Victims,
-        hold_ms: Option<u64>,
-    ) {
+    fn inject(&mut self, now_ms: u64, id: u32, deed: Deed, victims: Victims, hold_ms: Option<u64>) {
         assert!(!victims.is_empty(), "fault {id} hits nobody");
         let twice = self.meets_its_like(deed, &victims);
         assert!(twice.is_none(), "fault {id}: {twice:?} hit twice at once");

@@ -3,8 +3,8 @@
 //! Promises: a [`Plan`] came through [`crate::load`], so what its checks refuse does not occur in it; printed as
 //! TOML ([`Plan::to_toml`]) and loaded again it is the same plan, its matrix aside.
 
-pub use crate::profile::Profile;
 use crate::deed::{Deed, Needs};
+pub use crate::profile::Profile;
 use crate::recipe::Step;
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::fault::Role;

@@ -5,8 +5,8 @@ use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, Worklo
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::settings::{Acks, Commits};
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
 

@@ -133,7 +133,8 @@ impl Step {
         let text = |text: &dyn ToString| Value::Text(text.to_string());
         match self {
             Step::Do { id, deed, on, pick, peers } => {
-                let mut keys = vec![("id", text(id)), ("do", text(deed)), ("on", text(&role_name(on)))];
+                let mut keys =
+                    vec![("id", text(id)), ("do", text(deed)), ("on", text(&role_name(on)))];
                 if *pick != Pick::Any {
                     keys.push(("pick", text(&pick.as_str())));
                 }

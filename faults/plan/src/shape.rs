@@ -215,8 +215,10 @@ mod tests {
         assert_eq!(cuts.len(), 2);
         assert_eq!(cuts["c1"], lists[1].iter().cloned().collect());
         for wrong in [vec![vec!["n1"], vec!["n1"]], vec![vec!["n32"]], vec![vec!["x"], vec![""]]] {
-            let wrong: Vec<Vec<String>> =
-                wrong.into_iter().map(|list| list.into_iter().map(str::to_string).collect()).collect();
+            let wrong: Vec<Vec<String>> = wrong
+                .into_iter()
+                .map(|list| list.into_iter().map(str::to_string).collect())
+                .collect();
             assert_eq!(Racks::new(&wrong), None);
         }
     }

@@ -21,6 +21,8 @@ struct Done {
     asked: Instant,
     /// The undo record of a stall.
     undo: Option<u64>,
+    /// It was told to end: no beat of it comes any more.
+    healed: bool,
     /// Time on the CPU when a stall was healed.
     cpu_ns_at_heal: Option<u64>,
     /// Stops of a stutter that the kernel showed.
@@ -64,6 +66,7 @@ impl Processes {
             process: process.clone(),
             asked: Instant::now(),
             undo,
+            healed: false,
             cpu_ns_at_heal: None,
             stops: 0,
             wiped: None,
@@ -80,7 +83,8 @@ impl Processes {
 
     /// The next beat of a stutter.
     pub fn pulse(&mut self, fault: u32, node: &str, on: bool) -> io::Result<()> {
-        let Some(done) = self.done.get_mut(&(fault, node.to_string())) else { return Ok(()) };
+        let done = self.done.get_mut(&(fault, node.to_string()));
+        let Some(done) = done.filter(|done| !done.healed) else { return Ok(()) };
         let state = done.process.state();
         if matches!(state, State::Gone | State::Zombie) {
             return Err(io::Error::other(format!("pid {} has died", done.process.pid)));
@@ -95,6 +99,7 @@ impl Processes {
     pub fn heal(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
         let done = self.done.get_mut(&(fault, node.to_string()));
         let Some(done) = done else { return Ok(()) };
+        done.healed = true;
         if is_stopping(done.deed) {
             done.stops += u32::from(matches!(done.process.state(), State::Stopped { .. }));
             let cpu_ns = done.process.cpu_ns();

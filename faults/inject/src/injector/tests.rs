@@ -90,11 +90,7 @@ fn a_kill_is_confirmed_by_the_missing_process_and_over_when_another_runs() {
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
     let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {before} is dead"));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        expect: Expect::Over,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::Over };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
     assert!(is_done(&injector.act(&heal(), &mut nodes)));
     let after = nodes.pid("n1").unwrap();
@@ -117,11 +113,7 @@ fn a_stall_is_confirmed_by_stopped_threads_and_over_when_they_have_run() {
     assert!(records.contains("\"stopping\""), "the undo record stands before the deed: {records}");
     let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {pid}: state T (stopped), 1 threads"));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        expect: Expect::Over,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::Over };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
     assert!(is_done(&injector.act(&heal(), &mut nodes)));
     let evidence = probed(&mut injector, &mut nodes, Expect::Over);
@@ -166,11 +158,7 @@ fn a_directory_that_is_no_brokers_is_not_emptied() {
     let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Wipe), &mut nodes)));
     assert!(process.wait_gone(Duration::from_secs(20)));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        expect: Expect::InEffect,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::InEffect };
     let answer = injector.act(&probe, &mut nodes);
     let Event::NotConfirmed { evidence, .. } = answer else { panic!("{answer:?}") };
     assert!(evidence.contains("is not a broker's data directory"), "{evidence}");
@@ -187,12 +175,8 @@ fn what_can_not_be_done_fails_with_a_reason() {
     let answer = injector.act(&heal(), &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "the port is in use"));
     // Dead already: there is nothing to hit.
-    let again = Action::Inject {
-        fault: 2,
-        node: "n1".to_string(),
-        deed: Deed::Stall,
-        peers: Vec::new(),
-    };
+    let again =
+        Action::Inject { fault: 2, node: "n1".to_string(), deed: Deed::Stall, peers: Vec::new() };
     let answer = injector.act(&again, &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "it was not running"));
 }
@@ -212,6 +196,7 @@ fn a_termination_is_confirmed_by_the_end_and_tells_how_long_it_took() {
     assert_ne!(nodes.pid("n1"), Some(before));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_outlives_its_grace_is_killed_and_that_is_told() {
     let mut nodes = Sleepers::new(&["n1"]);
@@ -232,8 +217,7 @@ fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
     let mut nodes = Sleepers::new(&["n1"]);
     let mut injector = Injector::new(nodes.undo());
     let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
-    let deed =
-        Deed::Stutter { stopped: plan::Millis(200), running: plan::Millis(300) };
+    let deed = Deed::Stutter { stopped: plan::Millis(200), running: plan::Millis(300) };
     assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
     probed(&mut injector, &mut nodes, Expect::InEffect);
     let pulse = |on| Action::Pulse { fault: FAULT, node: "n1".to_string(), on };

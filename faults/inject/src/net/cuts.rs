@@ -21,6 +21,8 @@ struct Laid {
     ways: BTreeSet<Way>,
     /// The tables stand.
     stands: bool,
+    /// It was told to end: no beat of it comes any more.
+    healed: bool,
     /// The latest datagram on each way since the last change.
     sent: BTreeMap<Way, u64>,
     dials: BTreeMap<Way, Dial>,
@@ -54,6 +56,7 @@ impl Cuts {
             cut,
             ways: closed(node, peers, cut),
             stands: false,
+            healed: false,
             sent: BTreeMap::new(),
             dials: BTreeMap::new(),
             met: 0,
@@ -69,11 +72,17 @@ impl Cuts {
     }
 
     pub fn heal(&mut self, fault: u32, node: &str, world: &World) -> io::Result<()> {
+        if let Some(laid) = self.laid.get_mut(&(fault, node.to_string())) {
+            laid.healed = true;
+        }
         self.lift(fault, node, world)
     }
 
     fn lay(&mut self, fault: u32, node: &str, world: &World) -> io::Result<()> {
         let Some(laid) = self.laid.get_mut(&(fault, node.to_string())) else { return Ok(()) };
+        if laid.healed {
+            return Ok(());
+        }
         self.number += 1;
         let (table, number, cut) = (rules::table(fault, node), self.number, laid.cut);
         // From here on some of it may stand, whatever fails.

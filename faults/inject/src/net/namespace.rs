@@ -121,10 +121,7 @@ mod system {
             Errno::NOSPC => "there are too many namespaces already",
             _ => "no namespaces could be made",
         };
-        io::Error::new(
-            io::Error::from(error).kind(),
-            format!("{why} ({error}): {REMEDY}"),
-        )
+        io::Error::new(io::Error::from(error).kind(), format!("{why} ({error}): {REMEDY}"))
     }
 }
 

@@ -167,8 +167,7 @@ fn a_cut_in_one_direction_leaves_the_other_and_everybody_else() {
         (Direction::Out, false, true),
     ];
     for (fault, (direction, out, back)) in (1..).zip(cases) {
-        let evidence =
-            bench.cut(fault, cut(direction, How::Drop, Connections::All), &[n2.clone()]);
+        let evidence = bench.cut(fault, cut(direction, How::Drop, Connections::All), &[n2.clone()]);
         assert!(evidence.contains("closed, "), "{evidence}");
         assert_eq!(bench.reaches(&n1, &n2), out, "{direction:?}");
         assert_eq!(bench.reaches(&n2, &n1), back, "{direction:?}");

@@ -12,12 +12,14 @@ impl Child {
     }
 
     /// One that ignores SIGTERM; told apart from one that does not yet by what the kernel says.
+    #[cfg(target_os = "linux")]
     pub fn deaf(marker: &str) -> Child {
         let child = Child::running("trap '' TERM; read line", marker);
         let status = format!("/proc/{}/status", child.pid());
         let ignores = |line: &str| {
             let mask = line.strip_prefix("SigIgn:").map(str::trim);
-            mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|m| m & 1 << 14 != 0)
+            mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+                .is_some_and(|m| m & 1 << 14 != 0)
         };
         eventually(|| std::fs::read_to_string(&status).unwrap_or_default().lines().any(ignores));
         child

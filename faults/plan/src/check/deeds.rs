@@ -75,7 +75,11 @@ impl Checker<'_> {
                 true => "leave it out".to_string(),
                 false => format!("it takes {}", keys.join(", ")),
             };
-            self.wrong(&format!("{path}.{stray}"), format!("`{stray}` means nothing to `{name}`"), help);
+            self.wrong(
+                &format!("{path}.{stray}"),
+                format!("`{stray}` means nothing to `{name}`"),
+                help,
+            );
         }
         let on = self.hit(path, deed, on, plan)?;
         (self.problems.len() == before).then_some(Written { deed, on, peers })
@@ -86,7 +90,11 @@ impl Checker<'_> {
         match (deed, on) {
             (Deed::Split { .. }, None | Some("all")) => Some(Role::All),
             (Deed::Split { .. }, Some(_)) => {
-                self.wrong(&format!("{path}.on"), "a split hits the whole cluster", "leave `on` out");
+                self.wrong(
+                    &format!("{path}.on"),
+                    "a split hits the whole cluster",
+                    "leave `on` out",
+                );
                 None
             }
             (_, Some(on)) => self.role(&format!("{path}.on"), on, plan),
@@ -114,7 +122,11 @@ impl Checker<'_> {
         };
         if let Some((_, peers, _)) = Peers::WORDS.iter().find(|(word, _, _)| *word == text) {
             if *peers == Peers::Nodes && plan.target.nodes == 1 {
-                self.wrong(&format!("{path}.peers"), "there is no other node", "[target] nodes = 3");
+                self.wrong(
+                    &format!("{path}.peers"),
+                    "there is no other node",
+                    "[target] nodes = 3",
+                );
             }
             return Some(peers.clone());
         }

@@ -41,7 +41,9 @@ impl Checker<'_> {
         }
         self.fits(&path, deed, &on, pick, peers.as_ref(), plan);
         match deed {
-            Deed::Split { shape } => self.split_within_limits(&format!("{path}.shape"), shape, plan),
+            Deed::Split { shape } => {
+                self.split_within_limits(&format!("{path}.shape"), shape, plan)
+            }
             _ => self.within_limits(&format!("{path}.on"), &on, plan),
         }
         let times = RawWhen {

@@ -237,8 +237,10 @@ impl Damage {
             record.state = FaultState::Confirmed;
             record.confirmed_ms = Some(now_ms);
             let until_ms = self.hold_ms.map(|hold| now_ms + hold);
-            let beat = self.deed.rhythm().map(|rhythm| {
-                Beat { rhythm, on: true, until_ms: now_ms + rhythm.on.0 }
+            let beat = self.deed.rhythm().map(|rhythm| Beat {
+                rhythm,
+                on: true,
+                until_ms: now_ms + rhythm.on.0,
             });
             self.stage = Stage::Holding { until_ms, beat };
             return true;

@@ -11,8 +11,7 @@ use std::collections::BTreeMap;
 pub fn planned(item: &Item, schedule: &Schedule, topic: &str) -> Vec<FaultRecord> {
     match &item.what {
         What::Fault { deed, on, pick, peers, hold_ms } => {
-            let mut record =
-                blank(item, topic, item.first_fault, *deed, on, *pick, peers.as_ref());
+            let mut record = blank(item, topic, item.first_fault, *deed, on, *pick, peers.as_ref());
             record.for_ms = Some(*hold_ms);
             vec![record]
         }

@@ -236,9 +236,8 @@ impl Nemesis {
             }
             Wait::IsrWithout { step } => {
                 let Some(state) = self.view.partition(run.partition) else { return false };
-                let in_sync = |name: &str| {
-                    self.topology.id(name).is_some_and(|id| state.isr.contains(&id))
-                };
+                let in_sync =
+                    |name: &str| self.topology.id(name).is_some_and(|id| state.isr.contains(&id));
                 !nodes_of(step).into_iter().any(in_sync)
             }
             Wait::Cleared { step } => {
