@@ -246,6 +246,36 @@ fn the_leader_dies_with_batches_that_only_one_follower_has() {
 }
 
 #[test]
+fn a_fenced_leader_comes_back_after_another_one_has_led() {
+    let plan = with_recipe("[[recipe]]\nname = \"fence-leader-let-it-return\"\nfrom = \"1s\"\n");
+    let world = ran(&plan, 2);
+    let records = world.nemesis.records();
+    let [fence] = &records[..] else { panic!("one fault") };
+    assert_eq!((fence.state, fence.nodes.len()), (FaultState::Cleared, 1));
+    assert!(!fence.parameters["cut_from"].contains("clients"), "its clients still reach it");
+    assert!(fence.parameters["cut_from"].contains("c1"));
+    // Past the session, and the tail.
+    assert!(fence.healed_ms.unwrap() >= fence.confirmed_ms.unwrap() + 1500);
+    let partition: usize =
+        fence.partition.as_ref().unwrap().rsplit_once('-').unwrap().1.parse().unwrap();
+    assert_ne!(format!("n{}", world.leader(partition)), fence.nodes[0]);
+    assert_eq!(world.isr(partition).len(), 3);
+}
+
+#[test]
+fn a_rolling_restart_goes_on_when_every_replica_is_in_sync_again() {
+    let plan = shipped_plan("rolling-restart");
+    let world = ran(&plan, 3);
+    let records = world.nemesis.records();
+    let nodes: Vec<&str> = records.iter().map(|record| record.nodes[0].as_str()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    for pair in records.windows(2) {
+        assert!(pair[1].asked_ms.unwrap() >= pair[0].cleared_ms.unwrap());
+    }
+    assert_eq!(world.damaged_max, 1);
+}
+
+#[test]
 fn a_recipe_whose_step_has_nobody_to_hit_gives_up_and_heals() {
     let recipe = "[[recipe]]\nname = \"mine\"\ndamage = \"any\"\nfrom = \"1s\"\n[[recipe.step]]\nid = \"a\"\ndo = \"stall\"\non = \"follower\"\n[[recipe.step]]\nid = \"b\"\ndo = \"kill\"\non = \"successor\"\n[[recipe.step]]\nid = \"c\"\ndo = \"kill\"\non = \"leader\"\n";
     let world = ran(&with_recipe(recipe), 2);

@@ -25,7 +25,7 @@ fn a_plan_with_cuts_and_ends_in_order_runs_and_holds() {
     let plans = [
         fault("cut", "on = \"leader\"\npeers = \"followers\"\n", "1s")
             + &fault("terminate", "on = \"leader\"\n", "4s"),
-        fault("cut", "on = \"leader\"\npeers = \"controller\"\ndirection = \"in\"\n", "1s")
+        fault("cut", "on = \"n1\"\npeers = \"controller-follower\"\ndirection = \"in\"\n", "1s")
             + &fault("isolate", "on = \"controller\"\n", "4s"),
         fault("flap", "on = \"one\"\npeers = \"everyone\"\n", "1s")
             + &fault("stutter", "on = \"follower\"\n", "4s"),
