@@ -60,3 +60,37 @@ fn what_can_not_be_simulated_is_refused_with_a_sentence() {
         assert_eq!((failure.check.as_str(), failure.message), ("plan", why));
     }
 }
+
+#[test]
+fn shipped_plans_about_cuts_and_restarts_hold() {
+    let names = [
+        "leader-cut-from-followers",
+        "leader-cut-from-controller",
+        "one-follower-link-cut",
+        "zombie-leader",
+        "rolling-restart",
+    ];
+    for (seed, name) in (1..).zip(names) {
+        let text = plan::shipped::plan(name).expect(name).text;
+        // As the plan is, with less to carry.
+        let less = ["workload.rate=50/s", "workload.producers=1"].map(|set| {
+            let (path, value) = set.split_once('=').expect("a setting");
+            (path.to_owned(), value.to_owned())
+        });
+        let plan = plan::load(name, text, &less).unwrap_or_else(|error| panic!("{error}")).plan;
+        let outcome = run_plan(&plan, seed, true, true);
+        assert_eq!(outcome.failure, None, "{name}");
+        assert!(told(&outcome, "fault 1: "), "{name}");
+    }
+}
+
+#[test]
+fn a_fenced_leader_that_comes_back_loses_nothing_that_all_acknowledged() {
+    let text =
+        format!("{CLUSTER}[[recipe]]\nname = \"fence-leader-let-it-return\"\nfrom = \"1s\"\n");
+    let dedicated = [("controllers".to_owned(), "1".to_owned())];
+    let plan = plan::load("x", &text, &dedicated).unwrap_or_else(|error| panic!("{error}")).plan;
+    let outcome = run_plan(&plan, 1, true, true);
+    assert_eq!(outcome.failure, None);
+    assert!(told(&outcome, "fault 1: cut"));
+}
