@@ -13,6 +13,13 @@ fn plan(faults: &str) -> Plan {
     plan::load("x", &text, &[]).unwrap_or_else(|error| panic!("{error}")).plan
 }
 
+/// Whether every fault took effect and was seen over, as the judge sees it; here nobody measures a baseline.
+fn all_as_planned(outcome: &Outcome) -> bool {
+    let judgement = outcome.judgement.as_ref().expect("it came to its end");
+    println!("{}", judgement.because);
+    judgement.because == "There was no baseline before the first fault."
+}
+
 fn told(outcome: &Outcome, text: &str) -> bool {
     outcome.lines.iter().any(|line| line.text.contains(text))
 }
@@ -40,6 +47,7 @@ fn a_plan_with_cuts_and_ends_in_order_runs_and_holds() {
         assert_eq!(refusal(&plan), None);
         let outcome = run_plan(&plan, seed, true, true);
         assert_eq!(outcome.failure, None, "{faults}");
+        assert!(all_as_planned(&outcome), "{faults}");
         for id in 1..=2 {
             assert!(told(&outcome, &format!("fault {id}: ")), "{faults}");
         }
@@ -80,6 +88,7 @@ fn shipped_plans_about_cuts_and_restarts_hold() {
         let plan = plan::load(name, text, &less).unwrap_or_else(|error| panic!("{error}")).plan;
         let outcome = run_plan(&plan, seed, true, true);
         assert_eq!(outcome.failure, None, "{name}");
+        assert!(all_as_planned(&outcome), "{name}");
         assert!(told(&outcome, "fault 1: "), "{name}");
     }
 }
@@ -92,5 +101,6 @@ fn a_fenced_leader_that_comes_back_loses_nothing_that_all_acknowledged() {
     let plan = plan::load("x", &text, &dedicated).unwrap_or_else(|error| panic!("{error}")).plan;
     let outcome = run_plan(&plan, 1, true, true);
     assert_eq!(outcome.failure, None);
+    assert!(all_as_planned(&outcome));
     assert!(told(&outcome, "fault 1: cut"));
 }

@@ -294,9 +294,8 @@ impl World {
         let node = self.nodes.get_mut(name).expect("a node of ours");
         match self.deeds.get(&fault).map(|deed| deed.resource()) {
             Some(Resource::Network) => {
-                if node.cuts.remove(&fault).is_some() {
-                    node.since_ms = self.now_ms;
-                }
+                let was_cut = node.cuts.remove(&fault).is_some();
+                node.since_ms = if was_cut { self.now_ms } else { node.since_ms };
             }
             Some(Resource::Process) if node.down || node.stalled => {
                 (node.down, node.stalled) = (false, false);
