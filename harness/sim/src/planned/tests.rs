@@ -17,7 +17,7 @@ fn plan(faults: &str) -> Plan {
 fn all_as_planned(outcome: &Outcome) -> bool {
     let judgement = outcome.judgement.as_ref().expect("it came to its end");
     println!("{}", judgement.because);
-    judgement.because == "There was no baseline before the first fault."
+    judgement.because == "real-test: There was no baseline before the first fault."
 }
 
 fn told(outcome: &Outcome, text: &str) -> bool {
