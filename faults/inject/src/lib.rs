@@ -1,4 +1,4 @@
-//! Carries the nemesis' actions out on local processes: kill, stall, wipe, and their undoing.
+//! Carries the nemesis' actions out on local processes and between them: signals, wiped disks, cuts, and their undoing.
 //!
 //! Promises: what has to be undone is on disk before it is done ([`undo`]), so that a killed harness can be cleaned
 //! up after; a process is known by its pid *and* its start time, so that a pid that was given to somebody else is
@@ -13,9 +13,11 @@
 )]
 
 pub mod injector;
+pub mod net;
 pub mod process;
 pub mod undo;
 
 pub use injector::{Injector, Nodes};
+pub use net::World;
 pub use process::Process;
 pub use undo::UndoLog;

@@ -9,6 +9,7 @@
 
 mod axis;
 mod check;
+pub mod deed;
 pub mod matrix;
 pub mod nemesis;
 pub mod parse;
@@ -19,11 +20,13 @@ pub mod random;
 mod raw;
 pub mod recipe;
 pub mod schedule;
+pub mod shape;
 pub mod shipped;
 pub mod target;
 pub mod units;
 pub mod view;
 
+pub use deed::{Deed, DeedName, Needs};
 pub use matrix::Cell;
 pub use nemesis::Nemesis;
 pub use parse::{Loaded, load};
@@ -31,5 +34,5 @@ pub use plan::*;
 pub use problem::{PlanError, Problem};
 pub use recipe::{Recipe, Step, Wait};
 pub use schedule::Schedule;
-pub use target::{Action, Deed, Event, Expect, Member, Topology};
+pub use target::{Action, Event, Expect, Member, Peer, Topology};
 pub use units::{Between, Bytes, Millis, Rate};

@@ -3,8 +3,11 @@
 //!
 //! Promises:
 //! - Events in, actions out; told the time, never asks for it. Same events, same actions.
-//! - A node is never under two faults at once; no more nodes are damaged at one time than the plan's limits allow,
-//!   unless a recipe says otherwise, and such a recipe runs alone.
+//! - Two faults never meet on one node's process; cuts stack on one another, and a node that is cut off may be killed. No
+//!   more nodes are damaged at one time than the plan's limits allow (a node under two faults counts once), unless a
+//!   recipe says otherwise, and such a recipe runs alone.
+//! - Each fault is over when its own probe says so, in whatever order they end; the cluster's word is waited for only
+//!   where no other fault still holds the node back.
 //! - After [`Nemesis::heal_all`] nothing new is broken and everything broken is asked to heal, again and again,
 //!   until a probe says that it is over.
 //! - Every scheduled fault ends as one [`FaultRecord`], injected or not.
@@ -13,16 +16,20 @@
 //! from the one before.
 
 mod damage;
+mod peers;
+mod planned;
 mod recipe_run;
 mod roles;
 
-use crate::plan::{Limits, Pick, Plan, role_name};
-use crate::recipe::Recipe;
-use crate::schedule::{Item, Schedule, What, needs_partition};
-use crate::target::{Action, Deed, Event, Topology};
+use crate::deed::Deed;
+use crate::plan::{Limits, Peers, Pick, Plan};
+use crate::schedule::{Item, Schedule, What};
+use crate::target::{Action, Event, Topology};
 use crate::view::View;
-use damage::Damage;
+use damage::{Damage, Surroundings};
 use model::fault::{FaultRecord, FaultState, Role};
+use peers::Victims;
+use planned::planned;
 use recipe_run::RecipeRun;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -226,9 +233,19 @@ impl Nemesis {
     }
 
     fn drive_damages(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        for (id, damage) in &mut self.damages {
+        let holders: Vec<(u32, BTreeSet<String>)> = self
+            .damages
+            .iter()
+            .filter(|(_, damage)| damage.is_damaging())
+            .map(|(id, damage)| (*id, damage.holds_back()))
+            .collect();
+        for (id, damage) in self.damages.iter_mut().filter(|(_, damage)| damage.is_damaging()) {
             let record = self.records.get_mut(id).expect("a damage has a record");
-            if damage.drive(now_ms, &self.view, &self.topology, record, actions) {
+            let others = holders.iter().filter(|(other, _)| other != id);
+            let held_by_others = others.flat_map(|(_, nodes)| nodes).cloned().collect();
+            let around =
+                Surroundings { view: &self.view, topology: &self.topology, held_by_others };
+            if damage.drive(now_ms, &around, record, actions) {
                 self.changed.insert(*id);
             }
         }
@@ -249,8 +266,8 @@ impl Nemesis {
             let patient = now_ms < head_since_ms + ROLE_WAIT_MS;
             let item = self.schedule.items[at].clone();
             let started = match &item.what {
-                What::Fault { deed, on, pick, hold_ms } => {
-                    self.admit_fault(now_ms, &item, *deed, on, *pick, *hold_ms)
+                What::Fault { deed, on, pick, peers, hold_ms } => {
+                    self.admit_fault(now_ms, &item, *deed, on, *pick, peers.as_ref(), *hold_ms)
                 }
                 What::Recipe(recipe) => self.admit_recipe(now_ms, &item, *recipe),
             };
@@ -281,17 +298,18 @@ impl Nemesis {
         deed: Deed,
         on: &Role,
         pick: Pick,
+        peers: Option<&Peers>,
         hold_ms: u64,
     ) -> Admission {
         let id = item.first_fault;
-        let nodes = match self.resolve(on, pick, item.partition, item.draw, None) {
-            Ok(nodes) => nodes,
+        let victims = match self.victims(deed, on, pick, peers, item.partition, item.draw, None) {
+            Ok(victims) => victims,
             Err(why) => return Admission::Empty(why),
         };
-        if !self.within_limits(&nodes) {
+        if self.meets_its_like(deed, &victims).is_some() || !self.within_limits(&victims) {
             return Admission::Later;
         }
-        self.inject(now_ms, id, deed, nodes, Some(hold_ms));
+        self.inject(now_ms, id, deed, victims, Some(hold_ms));
         Admission::Started
     }
 
@@ -316,33 +334,36 @@ impl Nemesis {
         }
     }
 
-    /// Starts a fault on nodes that are free of faults.
-    fn inject(
-        &mut self,
-        now_ms: u64,
-        id: u32,
-        deed: Deed,
-        nodes: Vec<String>,
-        hold_ms: Option<u64>,
-    ) {
-        let damaged = self.damaged();
-        assert!(!nodes.is_empty(), "fault {id} hits nobody");
-        assert!(nodes.iter().all(|node| !damaged.contains(node)), "fault {id}: hit twice at once");
+    /// Starts a fault on nodes that are free of its like.
+    fn inject(&mut self, now_ms: u64, id: u32, deed: Deed, victims: Victims, hold_ms: Option<u64>) {
+        assert!(!victims.is_empty(), "fault {id} hits nobody");
+        let twice = self.meets_its_like(deed, &victims);
+        assert!(twice.is_none(), "fault {id}: {twice:?} hit twice at once");
         let record = self.records.get_mut(&id).expect("every fault is planned");
-        record.nodes.clone_from(&nodes);
+        record.nodes = victims.keys().cloned().collect();
         record.state = FaultState::Asked;
         record.asked_ms = Some(now_ms);
-        self.damages.insert(id, Damage::new(id, deed, nodes, hold_ms, now_ms));
+        peers::note(record, &victims);
+        self.damages.insert(id, Damage::new(id, deed, victims, hold_ms, now_ms));
         self.changed.insert(id);
     }
 
-    /// No node would be hit twice, and no more nodes damaged than the limits allow.
-    fn within_limits(&self, nodes: &[String]) -> bool {
-        let mut damaged = self.damaged();
-        if nodes.iter().any(|node| damaged.contains(node)) {
-            return false;
+    /// A node that is under a fault already with which this one can't be at the same time.
+    fn meets_its_like(&self, deed: Deed, victims: &Victims) -> Option<String> {
+        let resource = deed.resource();
+        if resource.stacks() {
+            return None;
         }
-        damaged.extend(nodes.iter().cloned());
+        let damaging = self.damages.values().filter(|damage| damage.is_damaging());
+        let alike = damaging.filter(|damage| damage.deed().resource() == resource);
+        let mut hit = alike.flat_map(|damage| damage.nodes());
+        hit.find(|node| victims.contains_key(*node)).map(str::to_string)
+    }
+
+    /// No more nodes would be damaged than the limits allow.
+    fn within_limits(&self, victims: &Victims) -> bool {
+        let mut damaged = self.damaged();
+        damaged.extend(victims.keys().cloned());
         let topology = &self.topology;
         let brokers = damaged.iter().filter(|node| topology.is_broker(node)).count();
         let controllers = damaged.iter().filter(|node| topology.is_controller(node)).count();
@@ -390,51 +411,6 @@ enum Admission {
     Later,
     /// Its role is empty, and why.
     Empty(String),
-}
-
-/// The records of an item before anything has happened.
-fn planned(item: &Item, schedule: &Schedule, topic: &str) -> Vec<FaultRecord> {
-    let blank = |id: u32, deed: Deed, role: &Role, pick: Pick| FaultRecord {
-        id,
-        name: deed.as_str().to_string(),
-        recipe: None,
-        role: role.clone(),
-        partition: needs_partition(role).then(|| format!("{topic}-{}", item.partition)),
-        nodes: Vec::new(),
-        state: FaultState::Planned,
-        destroys: deed.destroys(),
-        planned_ms: item.at_ms,
-        asked_ms: None,
-        confirmed_ms: None,
-        healed_ms: None,
-        cleared_ms: None,
-        for_ms: None,
-        evidence: Vec::new(),
-        parameters: match pick {
-            Pick::Any => BTreeMap::new(),
-            pick => BTreeMap::from([("pick".to_string(), pick.as_str().to_string())]),
-        },
-    };
-    match &item.what {
-        What::Fault { deed, on, pick, hold_ms } => {
-            let mut record = blank(item.first_fault, *deed, on, *pick);
-            record.for_ms = Some(*hold_ms);
-            vec![record]
-        }
-        What::Recipe(recipe) => {
-            let recipe: &Recipe = &schedule.recipes[*recipe];
-            let mut records = Vec::new();
-            for (step_id, deed, on, pick) in recipe.deeds() {
-                let id = item.first_fault + records.len() as u32;
-                let mut record = blank(id, deed, on, pick);
-                record.recipe = Some(recipe.name.clone());
-                record.parameters.insert("step".to_string(), step_id.to_string());
-                record.parameters.insert("on".to_string(), role_name(on));
-                records.push(record);
-            }
-            records
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 //! Promises: a [`Plan`] came through [`crate::load`], so what its checks refuse does not occur in it; printed as
 //! TOML ([`Plan::to_toml`]) and loaded again it is the same plan, its matrix aside.
 
+use crate::deed::{Deed, Needs};
 pub use crate::profile::Profile;
 use crate::recipe::Step;
-use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::fault::Role;
 use model::settings::{Acks, Commits, Isolation};
@@ -340,9 +340,14 @@ pub struct When {
 /// A single fault, perhaps repeated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
-    pub name: Deed,
+    /// Its name and parameters.
+    #[serde(flatten)]
+    pub deed: Deed,
     #[serde(serialize_with = "role_as_text")]
     pub on: Role,
+    /// Of a cut: from whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
     /// Which of the followers, where the role leaves a choice.
     pub pick: Pick,
     /// How long it is held, from its confirmation.
@@ -350,6 +355,44 @@ pub struct Fault {
     pub hold: Between,
     #[serde(flatten)]
     pub when: When,
+}
+
+/// Whom a node is cut off from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peers {
+    /// Whoever plays it when the fault is injected, but for the node itself.
+    Role(Role),
+    /// Every other node, brokers and controllers.
+    Nodes,
+    Clients,
+    /// Every other node and the clients.
+    Everyone,
+}
+
+impl Peers {
+    /// The words for peers that are no role, with what they mean.
+    pub const WORDS: [(&str, Peers, &str); 3] = [
+        ("nodes", Peers::Nodes, "every other node"),
+        ("clients", Peers::Clients, "all clients"),
+        ("everyone", Peers::Everyone, "every other node and all clients"),
+    ];
+}
+
+impl std::fmt::Display for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peers::Role(role) => f.write_str(&role_name(role)),
+            Peers::Nodes => f.write_str("nodes"),
+            Peers::Clients => f.write_str("clients"),
+            Peers::Everyone => f.write_str("everyone"),
+        }
+    }
+}
+
+impl Serialize for Peers {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
 }
 
 fn role_as_text<S: Serializer>(role: &Role, to: S) -> Result<S::Ok, S::Error> {
@@ -433,6 +476,21 @@ impl Plan {
             .iter()
             .map(|part| part.0)
             .sum()
+    }
+
+    /// Every deed that it may do.
+    pub fn deeds(&self) -> impl Iterator<Item = Deed> {
+        let in_recipes = self.recipes.iter().flat_map(|recipe| &recipe.steps);
+        let of_steps = in_recipes.filter_map(|step| match step {
+            Step::Do { deed, .. } => Some(*deed),
+            Step::Heal { .. } | Step::Wait { .. } => None,
+        });
+        self.faults.iter().map(|fault| fault.deed).chain(of_steps)
+    }
+
+    /// What its deeds need of the machine and the target, to be looked for before anything is touched.
+    pub fn needs(&self) -> std::collections::BTreeSet<Needs> {
+        self.deeds().map(|deed| deed.name().needs()).collect()
     }
 
     /// The controllers that the plan asks for.

@@ -1,12 +1,12 @@
 //! The plan file as it is written: everything optional, nothing unknown allowed.
 
+use crate::deed::{Connections, DeedName, Direction, How};
 use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
-use crate::target::Deed;
 use crate::units::{Between, Bytes, Millis, Rate};
 use model::settings::{Acks, Commits};
+use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -101,19 +101,95 @@ pub struct RawLimits {
     pub recovery_wait: Option<Millis>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawFault {
-    pub name: Deed,
-    pub on: String,
-    pub pick: Option<Pick>,
-    #[serde(rename = "for")]
-    pub hold: Option<Between>,
-    pub from: Option<Millis>,
-    pub every: Option<Millis>,
-    pub until: Option<Millis>,
-    pub count: Option<u32>,
-    pub jitter: Option<Millis>,
+/// Declares where deeds are written: single faults and the steps of recipes. Each is a flat table of its own keys and of
+/// all deeds' parameters, so that a misspelt or mistyped one is told with its place.
+macro_rules! deeds_are_written_in {
+    (@parameters { $($parameter:ident: $type:ty,)* }) => {
+        /// The parameters of all deeds; each takes its own.
+        #[derive(Default)]
+        pub struct RawParameters {
+            $(pub $parameter: Option<$type>,)*
+        }
+
+        impl RawParameters {
+            /// A parameter that nobody took.
+            pub fn stray(&self) -> Option<&'static str> {
+                $(if self.$parameter.is_some() {
+                    return Some(stringify!($parameter));
+                })*
+                None
+            }
+        }
+    };
+    (
+        @place $name:ident
+        { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }
+        { $($parameter:ident: $parameter_type:ty,)* }
+    ) => {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$attribute])* pub $field: $type,)*
+            $($parameter: Option<$parameter_type>,)*
+        }
+
+        impl $name {
+            pub fn take_parameters(&mut self) -> RawParameters {
+                RawParameters { $($parameter: self.$parameter.take(),)* }
+            }
+        }
+    };
+    (parameters $parameters:tt $(struct $name:ident $own:tt)*) => {
+        deeds_are_written_in!(@parameters $parameters);
+        $(deeds_are_written_in!(@place $name $own $parameters);)*
+    };
+}
+
+deeds_are_written_in! {
+    parameters {
+        grace: Millis,
+        stopped: Millis,
+        running: Millis,
+        peers: String,
+        direction: Direction,
+        how: How,
+        connections: Connections,
+        cut: Millis,
+        whole: Millis,
+        shape: String,
+        racks: Vec<Vec<String>>,
+    }
+
+    struct RawFault {
+        name: DeedName,
+        on: Option<String>,
+        pick: Option<Pick>,
+        #[serde(rename = "for")]
+        hold: Option<Between>,
+        from: Option<Millis>,
+        every: Option<Millis>,
+        until: Option<Millis>,
+        count: Option<u32>,
+        jitter: Option<Millis>,
+    }
+
+    struct RawStep {
+        id: Option<String>,
+        #[serde(rename = "do")]
+        deed: Option<DeedName>,
+        on: Option<String>,
+        pick: Option<Pick>,
+        heal: Option<String>,
+        wait: Option<String>,
+        #[serde(rename = "for")]
+        hold: Option<Between>,
+        is: Option<Vec<String>>,
+        count: Option<u64>,
+        since: Option<String>,
+        step: Option<String>,
+        timeout: Option<Millis>,
+        otherwise: Option<Otherwise>,
+    }
 }
 
 #[derive(Deserialize)]
@@ -154,37 +230,6 @@ pub struct Needs {
     pub replication_factor: u16,
     /// Its damage would take a combined quorum with it.
     pub dedicated_controllers: bool,
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawStep {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
-    pub deed: Option<Deed>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pick: Option<Pick>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heal: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wait: Option<String>,
-    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
-    pub hold: Option<Between>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub step: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Millis>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub otherwise: Option<Otherwise>,
 }
 
 /// A value of Kafka's or the client library's configuration: text, number or boolean, kept as text.

@@ -3,9 +3,8 @@
 //! Promises: a step is exactly one of *do*, *heal* and *wait*; every wait ends; steps that another step names exist
 //! before it. Random single faults miss the bugs that matter: an ordered pair finds them.
 
-use crate::plan::{Pick, role_name};
-use crate::raw::RawStep;
-use crate::target::Deed;
+use crate::deed::{Deed, Value};
+use crate::plan::{Peers, Pick, role_name};
 use crate::units::{Between, Millis};
 use model::fault::Role;
 use serde::{Deserialize, Serialize, Serializer};
@@ -46,7 +45,7 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Inject a fault; the next step follows when the probe has confirmed it, and it is held until it is healed.
-    Do { id: String, deed: Deed, on: Role, pick: Pick },
+    Do { id: String, deed: Deed, on: Role, pick: Pick, peers: Option<Peers> },
     /// Heal what an earlier step did; the next step follows at once.
     Heal { step: String },
     /// Go on when the cluster is as described.
@@ -68,6 +67,8 @@ pub enum Wait {
     Acked { count: u64, since: String },
     /// The nodes of an earlier step are fenced: their sessions have expired.
     Fenced { step: String },
+    /// None of an earlier step's nodes is in the partition's ISR.
+    IsrWithout { step: String },
     /// What an earlier step did is seen to be over.
     Cleared { step: String },
 }
@@ -83,71 +84,81 @@ pub enum Otherwise {
     GoOn,
 }
 
+impl Otherwise {
+    fn as_str(self) -> &'static str {
+        match self {
+            Otherwise::GiveUp => "give-up",
+            Otherwise::GoOn => "go-on",
+        }
+    }
+}
+
 impl Recipe {
     /// How many faults it injects.
     pub fn fault_count(&self) -> u32 {
         self.deeds().count() as u32
     }
 
-    /// Its faults in order: step id, deed, role, and the choice within the role.
-    pub fn deeds(&self) -> impl Iterator<Item = (&str, Deed, &Role, Pick)> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Do { id, deed, on, pick } => Some((id.as_str(), *deed, on, *pick)),
-            Step::Heal { .. } | Step::Wait { .. } => None,
-        })
+    /// Its faults in order: the `do` steps.
+    pub fn deeds(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| matches!(step, Step::Do { .. }))
+    }
+}
+
+impl Wait {
+    /// The word for it, and its own keys.
+    fn keys(&self) -> (&'static str, Vec<(&'static str, Value)>) {
+        let step = |step: &String| vec![("step", Value::Text(step.clone()))];
+        match self {
+            Wait::Time(time) => ("time", vec![("for", Value::Text(time.to_string()))]),
+            Wait::Leader => ("leader", Vec::new()),
+            Wait::Isr(roles) => {
+                ("isr", vec![("is", Value::List(roles.iter().map(role_name).collect()))])
+            }
+            Wait::IsrFull => ("isr-full", Vec::new()),
+            Wait::Acked { count, since } => {
+                let since = Value::Text(since.clone());
+                ("acked", vec![("count", Value::Number(*count)), ("since", since)])
+            }
+            Wait::Fenced { step: of } => ("fenced", step(of)),
+            Wait::IsrWithout { step: of } => ("isr-without", step(of)),
+            Wait::Cleared { step: of } => ("cleared", step(of)),
+        }
     }
 }
 
 impl Step {
-    fn to_raw(&self) -> RawStep {
-        let mut raw = RawStep::default();
+    /// As it is written in a plan.
+    fn keys(&self) -> Vec<(&'static str, Value)> {
+        let text = |text: &dyn ToString| Value::Text(text.to_string());
         match self {
-            Step::Do { id, deed, on, pick } => {
-                raw.id = Some(id.clone());
-                raw.deed = Some(*deed);
-                raw.on = Some(role_name(on));
-                raw.pick = Some(*pick).filter(|pick| *pick != Pick::Any);
-            }
-            Step::Heal { step } => raw.heal = Some(step.clone()),
-            Step::Wait { until, timeout, otherwise } => {
-                let word = match until {
-                    Wait::Time(time) => {
-                        raw.hold = Some(*time);
-                        "time"
-                    }
-                    Wait::Leader => "leader",
-                    Wait::Isr(roles) => {
-                        raw.is = Some(roles.iter().map(role_name).collect());
-                        "isr"
-                    }
-                    Wait::IsrFull => "isr-full",
-                    Wait::Acked { count, since } => {
-                        raw.count = Some(*count);
-                        raw.since = Some(since.clone());
-                        "acked"
-                    }
-                    Wait::Fenced { step } => {
-                        raw.step = Some(step.clone());
-                        "fenced"
-                    }
-                    Wait::Cleared { step } => {
-                        raw.step = Some(step.clone());
-                        "cleared"
-                    }
-                };
-                raw.wait = Some(word.to_string());
-                if !matches!(until, Wait::Time(_)) {
-                    raw.timeout = Some(*timeout);
-                    raw.otherwise = Some(*otherwise);
+            Step::Do { id, deed, on, pick, peers } => {
+                let mut keys =
+                    vec![("id", text(id)), ("do", text(deed)), ("on", text(&role_name(on)))];
+                if *pick != Pick::Any {
+                    keys.push(("pick", text(&pick.as_str())));
                 }
+                keys.extend(peers.iter().map(|peers| ("peers", text(peers))));
+                keys.extend(deed.parameters());
+                keys
+            }
+            Step::Heal { step } => vec![("heal", text(step))],
+            Step::Wait { until, timeout, otherwise } => {
+                let (word, more) = until.keys();
+                let mut keys = vec![("wait", text(&word))];
+                keys.extend(more);
+                if !matches!(until, Wait::Time(_)) {
+                    keys.push(("timeout", text(timeout)));
+                    keys.push(("otherwise", text(&otherwise.as_str())));
+                }
+                keys
             }
         }
-        raw
     }
 }
 
 impl Serialize for Step {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.to_raw().serialize(to)
+        to.collect_map(self.keys())
     }
 }

@@ -3,10 +3,10 @@
 //! Promises: the same plan and seed give the same schedule, item for item. On real clusters it is the schedule that
 //! a seed repeats, not the outcome: roles are resolved when an item is due.
 
-use crate::plan::{Pick, Plan, When, role_name};
+use crate::deed::Deed;
+use crate::plan::{Peers, Pick, Plan, When, role_name};
 use crate::random::Stream;
 use crate::recipe::Recipe;
-use crate::target::Deed;
 use model::fault::Role;
 use std::fmt;
 
@@ -39,6 +39,7 @@ pub enum What {
         deed: Deed,
         on: Role,
         pick: Pick,
+        peers: Option<Peers>,
         hold_ms: u64,
     },
     /// An index into [`Schedule::recipes`].
@@ -54,8 +55,8 @@ impl Schedule {
             let mut stream = Stream::new(seed, &format!("schedule/fault/{at}"));
             for at_ms in times(&fault.when, &mut stream) {
                 let hold_ms = stream.between(fault.hold.least.0, fault.hold.most.0);
-                let (deed, on, pick) = (fault.name, fault.on.clone(), fault.pick);
-                let what = What::Fault { deed, on, pick, hold_ms };
+                let (deed, on, pick) = (fault.deed, fault.on.clone(), fault.pick);
+                let what = What::Fault { deed, on, pick, peers: fault.peers.clone(), hold_ms };
                 drawn.push(item(at_ms, what, plan, &mut stream));
             }
         }
@@ -119,13 +120,17 @@ impl fmt::Display for Schedule {
         for item in &self.items {
             write!(f, "{:>9.3} s  #{:<3} ", item.at_ms as f64 / 1000.0, item.first_fault)?;
             match &item.what {
-                What::Fault { deed, on, pick, hold_ms } => {
+                What::Fault { deed, on, pick, peers, hold_ms } => {
                     let pick = match pick {
                         Pick::Any => String::new(),
                         pick => format!(" ({})", pick.as_str()),
                     };
                     let held = *hold_ms as f64 / 1000.0;
-                    write!(f, "{deed} {}{pick}{} for {held:.3} s", role_name(on), of(item, on))?;
+                    write!(f, "{deed} {}{pick}{}", role_name(on), of(item, on))?;
+                    if let Some(peers) = peers {
+                        write!(f, " from {peers}")?;
+                    }
+                    write!(f, " for {held:.3} s")?;
                 }
                 What::Recipe(at) => {
                     write!(f, "{} on partition {}", self.recipes[*at].name, item.partition)?;

@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 9] = [
+pub const PLANS: [ShippedPlan; 14] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -37,6 +37,31 @@ pub const PLANS: [ShippedPlan; 9] = [
         defect: None,
     },
     ShippedPlan { name: "smoke", text: include_str!("../plans/smoke.toml"), defect: None },
+    ShippedPlan {
+        name: "leader-cut-from-followers",
+        text: include_str!("../plans/leader-cut-from-followers.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "leader-cut-from-controller",
+        text: include_str!("../plans/leader-cut-from-controller.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "one-follower-link-cut",
+        text: include_str!("../plans/one-follower-link-cut.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "zombie-leader",
+        text: include_str!("../plans/zombie-leader.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "rolling-restart",
+        text: include_str!("../plans/rolling-restart.toml"),
+        defect: None,
+    },
     ShippedPlan {
         name: "defect-ack-before-isr",
         text: include_str!("../plans/defect-ack-before-isr.toml"),
@@ -69,12 +94,13 @@ pub fn plan_for_defect(defect: &str) -> Option<&'static ShippedPlan> {
     PLANS.iter().find(|plan| plan.defect == Some(defect))
 }
 
-const RECIPES: [(&str, &str); 5] = [
+const RECIPES: [(&str, &str); 6] = [
     ("starve-followers-kill-leader", include_str!("../recipes/starve-followers-kill-leader.toml")),
     ("shrink-isr-wipe-leader", include_str!("../recipes/shrink-isr-wipe-leader.toml")),
     ("fail-over-twice", include_str!("../recipes/fail-over-twice.toml")),
     ("zombie-leader-returns", include_str!("../recipes/zombie-leader-returns.toml")),
     ("kill-leader-mid-retry", include_str!("../recipes/kill-leader-mid-retry.toml")),
+    ("fence-leader-let-it-return", include_str!("../recipes/fence-leader-let-it-return.toml")),
 ];
 
 /// Names and descriptions of the shipped recipes, for `highwater list recipes`.

@@ -4,56 +4,25 @@
 //! Whoever carries an action out writes its undo record first, answers each [`Action`] with the events that belong
 //! to it (at once or later), and never answers for a deed that was not done.
 
+pub use crate::deed::{Connections, Cut, Deed, DeedName, Direction, How, Needs, Resource, Rhythm};
+
 use model::cluster::Observation;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What can be done to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deed {
-    /// SIGKILL. Healed by starting the node again on its own data.
-    Kill,
-    /// SIGSTOP. Healed by SIGCONT.
-    Stall,
-    /// SIGKILL, then everything in its data directory is destroyed. Healed by starting it again with the same node
-    /// id on an empty disk.
-    Wipe,
+/// Who is on the other end of a cut.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    Node(String),
+    /// All clients of the run, and the harness itself.
+    Clients,
 }
 
-impl Deed {
-    pub const ALL: [Deed; 3] = [Deed::Kill, Deed::Stall, Deed::Wipe];
-
-    /// The word for it in plans, records and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Deed::Kill => "kill",
-            Deed::Stall => "stall",
-            Deed::Wipe => "wipe",
-        }
-    }
-
-    /// What it does, in a sentence, for `highwater list faults`.
-    pub fn about(self) -> &'static str {
-        match self {
-            Deed::Kill => "SIGKILL; the process is started again on its own data when it is healed",
-            Deed::Stall => "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
-            Deed::Wipe => "SIGKILL and an empty disk; started again with the same node id",
-        }
-    }
-
-    /// Which copies it destroys.
-    pub fn destroys(self) -> model::fault::Destroys {
-        match self {
-            Deed::Kill | Deed::Stall => model::fault::Destroys::Nothing,
-            Deed::Wipe => model::fault::Destroys::Disk,
-        }
-    }
-}
-
-impl fmt::Display for Deed {
+impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        match self {
+            Peer::Node(name) => f.write_str(name),
+            Peer::Clients => f.write_str("clients"),
+        }
     }
 }
 
@@ -69,12 +38,16 @@ pub enum Expect {
 /// What the nemesis wants done now. `fault` is the id of the [`model::fault::FaultRecord`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Write the undo record, then do it. Answered by [`Event::Done`] or [`Event::Failed`].
-    Inject { fault: u32, node: String, deed: Deed },
+    /// Write the undo record, then do it. Answered by [`Event::Done`] or [`Event::Failed`]. `peers`: for deeds that are
+    /// done between nodes, never empty then, and never the node itself.
+    Inject { fault: u32, node: String, deed: Deed, peers: Vec<Peer> },
+    /// Of what comes and goes while it is held ([`Deed::rhythm`]): out of effect, or in effect again, until it is healed.
+    /// Answered by [`Event::Done`] or [`Event::Failed`].
+    Pulse { fault: u32, node: String, on: bool },
     /// Undo it. Answered by [`Event::Done`] or [`Event::Failed`]; asked again after a failure.
-    Heal { fault: u32, node: String, deed: Deed },
+    Heal { fault: u32, node: String },
     /// Look whether it took effect, or is over. Asked again until it is, or until the nemesis gives up.
-    Probe { fault: u32, node: String, deed: Deed, expect: Expect },
+    Probe { fault: u32, node: String, expect: Expect },
 }
 
 /// What the nemesis is told.
@@ -88,9 +61,9 @@ pub enum Event {
     Observed(Observation),
     /// Acknowledged sends since the run began, of each partition of the plan's topic by its number.
     Acked { counts: Vec<u64> },
-    /// An `Inject` or `Heal` was carried out; a probe will tell whether it worked.
+    /// An `Inject`, `Pulse` or `Heal` was carried out; a probe will tell whether it worked.
     Done { fault: u32, node: String },
-    /// An `Inject` or `Heal` could not be carried out.
+    /// An `Inject`, `Pulse` or `Heal` could not be carried out.
     Failed { fault: u32, node: String, error: String },
     /// A probe saw the fault in effect. `evidence`: what it measured, in words.
     Confirmed { fault: u32, node: String, evidence: String },
@@ -129,6 +102,17 @@ impl Topology {
     pub fn id(&self, name: &str) -> Option<i32> {
         let members = self.brokers.iter().chain(&self.controllers);
         members.clone().find(|member| member.name == name).map(|member| member.id)
+    }
+
+    /// Every node once, brokers first.
+    pub fn nodes(&self) -> Vec<String> {
+        let mut nodes: Vec<String> = Vec::new();
+        for member in self.brokers.iter().chain(&self.controllers) {
+            if !nodes.contains(&member.name) {
+                nodes.push(member.name.clone());
+            }
+        }
+        nodes
     }
 
     pub fn is_broker(&self, name: &str) -> bool {

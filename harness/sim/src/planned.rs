@@ -1,18 +1,39 @@
 //! A plan's own faults in the simulated world: the nemesis of the real runs, behind the same Target port.
 //!
-//! Promises: the schedule, the roles and the waits are those of `faults/plan`, not a copy; kill, stall and wipe do here what
-//! they do to processes, and a probe sees at once what is so. Not promised: real time; a plan's seconds are simulated.
+//! Promises: the schedule, the roles and the waits are those of `faults/plan`, not a copy; each deed does here what it does
+//! to processes and between them, and a probe sees at once what is so. What has no meaning here is refused before anything
+//! happens ([`refusal`]). Not promised: real time; a plan's seconds are simulated.
+
+mod deeds;
 
 use crate::hazard::Hazard;
-use crate::invariant::Loss;
 use crate::run::cast::Cast;
 use crate::world::World;
+use deeds::Deeds;
 use model::fault::FaultRecord;
-use plan::target::{Action, Deed, Event, Expect, Member, Topology};
+use plan::deed::{Connections, How};
+use plan::target::{Action, Event, Member, Topology};
 use plan::{Nemesis, Plan, Schedule};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Why a plan can't be simulated, in a sentence; `None` where it can.
+pub fn refusal(plan: &Plan) -> Option<String> {
+    plan.deeds().find_map(|deed| {
+        let cut = deed.cut()?;
+        let what = match (cut.connections, cut.how) {
+            (Connections::All, How::Drop) => return None,
+            (Connections::All, How::Reject) => "how = \"reject\"".to_owned(),
+            (connections, _) => format!("connections = \"{}\"", connections.as_str()),
+        };
+        Some(format!(
+            "`{deed}` with {what} can't be simulated: the simulated network only loses what comes to a cut"
+        ))
+    })
+}
 
 pub struct Planned {
     nemesis: Nemesis,
+    deeds: Deeds,
     partitions: u32,
     /// Observations that the nemesis was told.
     told: usize,
@@ -22,14 +43,16 @@ pub struct Planned {
 
 impl Planned {
     pub fn new(plan: &Plan, seed: u64, world: &World) -> Planned {
+        let names = names(world);
         let members = |is: fn(&node::config::Roles) -> bool| {
             let nodes = world.machines.values().filter(|m| is(&m.config().process_roles));
-            nodes.map(|m| Member { id: i32::from(m.id), name: format!("n{}", m.id) }).collect()
+            nodes.map(|m| Member { id: i32::from(m.id), name: names[&m.id].clone() }).collect()
         };
         let topology =
             Topology { brokers: members(|r| r.broker), controllers: members(|r| r.controller) };
         Planned {
             nemesis: Nemesis::new(plan, Schedule::new(plan, seed), topology),
+            deeds: Deeds::new(names.into_iter().map(|(id, name)| (name, id)).collect()),
             partitions: plan.topic.partitions,
             told: 0,
             next_ns: Some(world.now_ns),
@@ -43,9 +66,9 @@ impl Planned {
     }
 
     fn act(&mut self, world: &mut World, actions: Vec<Action>) {
-        let mut actions: std::collections::VecDeque<Action> = actions.into();
+        let mut actions: VecDeque<Action> = actions.into();
         while let Some(action) = actions.pop_front() {
-            let answer = carry_out(world, action);
+            let answer = self.deeds.act(world, action);
             actions.extend(self.nemesis.on_event(world.now_ms(), answer));
         }
     }
@@ -96,64 +119,16 @@ impl Hazard for Planned {
     }
 }
 
-/// Does it, or looks; the answer is what the nemesis is told.
-fn carry_out(world: &mut World, action: Action) -> Event {
-    let id_of = |node: &str| -> u16 {
-        let id = node.strip_prefix('n').and_then(|id| id.parse().ok());
-        id.expect("the topology's names are ours")
+/// As a plan calls them: brokers `n1`, `n2`, …, controllers of their own `c1`, `c2`, ….
+fn names(world: &World) -> BTreeMap<u16, String> {
+    let is_broker = |id: &u16| world.machines[id].config().process_roles.broker;
+    let (brokers, others): (Vec<u16>, Vec<u16>) =
+        world.machines.keys().partition(|id| is_broker(id));
+    let named = |prefix: char, ids: Vec<u16>| {
+        (1..).zip(ids).map(move |(n, id): (u16, u16)| (id, format!("{prefix}{n}")))
     };
-    match action {
-        Action::Inject { fault, node, deed } => {
-            let id = id_of(&node);
-            world.tell(id, || format!("fault {fault}: {deed}"));
-            inject(world, id, deed);
-            Event::Done { fault, node }
-        }
-        Action::Heal { fault, node, deed } => {
-            let id = id_of(&node);
-            match deed {
-                Deed::Stall => world.resume(id),
-                Deed::Kill | Deed::Wipe => world.start_at(id, world.now_ns),
-            }
-            Event::Done { fault, node }
-        }
-        Action::Probe { fault, node, deed, expect } => {
-            let machine = world.machine(id_of(&node));
-            let holds = match deed {
-                Deed::Stall => machine.is_stalled(),
-                Deed::Kill | Deed::Wipe => !machine.is_up(),
-            };
-            let evidence = format!("{node} {}", state_of(machine));
-            match (expect, holds) {
-                (Expect::InEffect, true) => Event::Confirmed { fault, node, evidence },
-                (Expect::InEffect, false) => Event::NotConfirmed { fault, node, evidence },
-                (Expect::Over, false) => Event::Cleared { fault, node, evidence },
-                (Expect::Over, true) => Event::NotCleared { fault, node, evidence },
-            }
-        }
-    }
+    named('n', brokers).chain(named('c', others)).collect()
 }
 
-fn inject(world: &mut World, id: u16, deed: Deed) {
-    match deed {
-        Deed::Stall => world.stall(id),
-        Deed::Kill => {
-            world.end_process(id);
-            world.keep_down(id);
-        }
-        Deed::Wipe => {
-            world.end_process(id);
-            world.keep_down(id);
-            world.suffers(id, Loss::Destroyed);
-            world.machine(id).disk.wipe();
-        }
-    }
-}
-
-fn state_of(machine: &crate::machine::Machine) -> &'static str {
-    match (machine.is_up(), machine.is_stalled()) {
-        (false, _) => "is down",
-        (true, true) => "is stopped",
-        (true, false) => "runs",
-    }
-}
+#[cfg(test)]
+mod tests;

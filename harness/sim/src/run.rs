@@ -12,7 +12,7 @@ mod excuse;
 use crate::hazard::{Calm, Hazard};
 use crate::history::History;
 use crate::of_plan;
-use crate::planned::Planned;
+use crate::planned::{Planned, refusal};
 use crate::scenario::Scenario;
 use crate::strike::Strikes;
 use crate::world::{Failure, Line, World};
@@ -68,6 +68,9 @@ fn play(scenario: &Scenario, plan: Option<&Plan>, story: bool) -> Outcome {
         world.history.events = Some(Vec::new());
     }
     let hazard: Box<dyn Hazard> = Box::new(Calm);
+    if let Some(why) = plan.and_then(refusal) {
+        world.fail("plan", why);
+    }
     let mut play = Play { scenario, plan, cast: Cast::new(scenario), hazard, forfeited: false };
     // The broker asserts what it rests on, also in release: an assertion that fails is a finding.
     let played = catch_unwind(AssertUnwindSafe(|| play.all(&mut world)));
@@ -97,6 +100,9 @@ struct Play<'a> {
 
 impl Play<'_> {
     fn all(&mut self, world: &mut World) {
+        if world.failure.is_some() {
+            return;
+        }
         self.phase(world, Phase::Baseline);
         self.bring_up(world);
         self.phase(world, Phase::Faults);

@@ -4,7 +4,7 @@ use crate::cli::{ListArgs, ListWhat};
 use crate::store::Store;
 use anyhow::Result;
 use node::defect::{Defect, Subsystem};
-use plan::{Deed, shipped};
+use plan::{DeedName, shipped};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub fn list(args: &ListArgs) -> Result<ExitCode> {
             shipped::recipes().into_iter().map(|(name, about)| (name.to_string(), about)).collect()
         }
         ListWhat::Faults => {
-            Deed::ALL.iter().map(|deed| (deed.to_string(), deed.about().to_string())).collect()
+            DeedName::ALL.iter().map(|deed| (deed.to_string(), deed.about().to_string())).collect()
         }
         ListWhat::Roles => plan::ROLES
             .iter()

@@ -1,5 +1,6 @@
 use super::*;
-use crate::undo::tests::Child;
+use crate::process::{Process, State};
+use crate::undo::tests::{Child, eventually};
 use plan::target::{Member, Topology};
 use plan::{Nemesis, Schedule};
 use std::time::{Duration, Instant};
@@ -57,19 +58,19 @@ impl Nodes for Sleepers {
 const FAULT: u32 = 1;
 
 fn inject(deed: Deed) -> Action {
-    Action::Inject { fault: FAULT, node: "n1".to_string(), deed }
+    Action::Inject { fault: FAULT, node: "n1".to_string(), deed, peers: Vec::new() }
 }
 
-fn heal(deed: Deed) -> Action {
-    Action::Heal { fault: FAULT, node: "n1".to_string(), deed }
+fn heal() -> Action {
+    Action::Heal { fault: FAULT, node: "n1".to_string() }
 }
 
 /// Probes until it is answered with yes; the evidence.
-fn probed(injector: &mut Injector, nodes: &mut Sleepers, deed: Deed, expect: Expect) -> String {
+fn probed(injector: &mut Injector, nodes: &mut Sleepers, expect: Expect) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let node = "n1".to_string();
-        match injector.act(&Action::Probe { fault: FAULT, node, deed, expect }, nodes) {
+        match injector.act(&Action::Probe { fault: FAULT, node, expect }, nodes) {
             Event::Confirmed { evidence, .. } | Event::Cleared { evidence, .. } => return evidence,
             other => assert!(Instant::now() < deadline, "{other:?}"),
         }
@@ -87,22 +88,17 @@ fn a_kill_is_confirmed_by_the_missing_process_and_over_when_another_runs() {
     let mut injector = Injector::new(nodes.undo());
     let before = nodes.pid("n1").unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Kill, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {before} is dead"));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        deed: Deed::Kill,
-        expect: Expect::Over,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::Over };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
-    assert!(is_done(&injector.act(&heal(Deed::Kill), &mut nodes)));
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
     let after = nodes.pid("n1").unwrap();
     assert_ne!(before, after);
-    let evidence = probed(&mut injector, &mut nodes, Deed::Kill, Expect::Over);
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.starts_with(&format!("pid {after} runs")), "{evidence}");
     // Healing again does not start another one.
-    assert!(is_done(&injector.act(&heal(Deed::Kill), &mut nodes)));
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
     assert_eq!(nodes.pid("n1"), Some(after));
 }
 
@@ -115,17 +111,12 @@ fn a_stall_is_confirmed_by_stopped_threads_and_over_when_they_have_run() {
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
     let records = std::fs::read_to_string(undo.path()).unwrap();
     assert!(records.contains("\"stopping\""), "the undo record stands before the deed: {records}");
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert_eq!(evidence, format!("pid {pid}: state T (stopped), 1 threads"));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        deed: Deed::Stall,
-        expect: Expect::Over,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::Over };
     assert!(matches!(injector.act(&probe, &mut nodes), Event::NotCleared { .. }));
-    assert!(is_done(&injector.act(&heal(Deed::Stall), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.starts_with(&format!("pid {pid}: state")), "{evidence}");
     assert_eq!(nodes.pid("n1"), Some(pid));
 }
@@ -135,12 +126,12 @@ fn a_process_that_died_while_it_was_stopped_is_started_again() {
     let mut nodes = Sleepers::new(&["n1"]);
     let mut injector = Injector::new(nodes.undo());
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Stall, Expect::InEffect);
+    probed(&mut injector, &mut nodes, Expect::InEffect);
     let stopped = Process::of(nodes.pid("n1").unwrap()).unwrap();
     stopped.kill().unwrap();
     assert!(stopped.wait_gone(Duration::from_secs(20)));
-    assert!(is_done(&injector.act(&heal(Deed::Stall), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Stall, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
     assert!(evidence.contains(" died; pid "), "{evidence}");
 }
 
@@ -149,13 +140,13 @@ fn a_wipe_empties_the_disk_only_once_the_process_is_dead() {
     let mut nodes = Sleepers::new(&["n1"]);
     let mut injector = Injector::new(nodes.undo());
     assert!(is_done(&injector.act(&inject(Deed::Wipe), &mut nodes)));
-    let evidence = probed(&mut injector, &mut nodes, Deed::Wipe, Expect::InEffect);
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert!(evidence.ends_with("2 files with 110 bytes destroyed"), "{evidence}");
     let data = nodes.data_dir("n1");
     assert!(!data.join("topic-0").exists());
     assert!(std::fs::read_to_string(data.join("meta.properties")).unwrap().contains("new=true"));
-    assert!(is_done(&injector.act(&heal(Deed::Wipe), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Wipe, Expect::Over);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
 }
 
 #[test]
@@ -167,12 +158,7 @@ fn a_directory_that_is_no_brokers_is_not_emptied() {
     let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Wipe), &mut nodes)));
     assert!(process.wait_gone(Duration::from_secs(20)));
-    let probe = Action::Probe {
-        fault: FAULT,
-        node: "n1".to_string(),
-        deed: Deed::Wipe,
-        expect: Expect::InEffect,
-    };
+    let probe = Action::Probe { fault: FAULT, node: "n1".to_string(), expect: Expect::InEffect };
     let answer = injector.act(&probe, &mut nodes);
     let Event::NotConfirmed { evidence, .. } = answer else { panic!("{answer:?}") };
     assert!(evidence.contains("is not a broker's data directory"), "{evidence}");
@@ -185,13 +171,66 @@ fn what_can_not_be_done_fails_with_a_reason() {
     let mut injector = Injector::new(nodes.undo());
     nodes.starts_fail = true;
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
-    probed(&mut injector, &mut nodes, Deed::Kill, Expect::InEffect);
-    let answer = injector.act(&heal(Deed::Kill), &mut nodes);
+    probed(&mut injector, &mut nodes, Expect::InEffect);
+    let answer = injector.act(&heal(), &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "the port is in use"));
     // Dead already: there is nothing to hit.
-    let again = Action::Inject { fault: 2, node: "n1".to_string(), deed: Deed::Stall };
+    let again =
+        Action::Inject { fault: 2, node: "n1".to_string(), deed: Deed::Stall, peers: Vec::new() };
     let answer = injector.act(&again, &mut nodes);
     assert!(matches!(&answer, Event::Failed { error, .. } if error == "it was not running"));
+}
+
+#[test]
+fn a_termination_is_confirmed_by_the_end_and_tells_how_long_it_took() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    let mut injector = Injector::new(nodes.undo());
+    let before = nodes.pid("n1").unwrap();
+    let deed = Deed::Terminate { grace: plan::Millis(60_000) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
+    assert!(evidence.starts_with(&format!("pid {before} was seen dead")), "{evidence}");
+    assert!(evidence.ends_with("s after SIGTERM"), "{evidence}");
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
+    assert_ne!(nodes.pid("n1"), Some(before));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_outlives_its_grace_is_killed_and_that_is_told() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    nodes.children.insert("n1".to_string(), Child::deaf("injector-deaf"));
+    let mut injector = Injector::new(nodes.undo());
+    let before = nodes.pid("n1").unwrap();
+    let deed = Deed::Terminate { grace: plan::Millis(1) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
+    let expected = format!("OVERRUN: pid {before} still ran 1ms after SIGTERM; dead of SIGKILL");
+    assert_eq!(evidence, expected);
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::Over);
+}
+
+#[test]
+fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    let mut injector = Injector::new(nodes.undo());
+    let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
+    let deed = Deed::Stutter { stopped: plan::Millis(200), running: plan::Millis(300) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::InEffect);
+    let pulse = |on| Action::Pulse { fault: FAULT, node: "n1".to_string(), on };
+    for _ in 0..2 {
+        assert!(is_done(&injector.act(&pulse(false), &mut nodes)));
+        eventually(|| matches!(process.state(), State::Alive(_)));
+        assert!(is_done(&injector.act(&pulse(true), &mut nodes)));
+        eventually(|| matches!(process.state(), State::Stopped { .. }));
+    }
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
+    assert!(evidence.contains("seen stopped 3 times"), "{evidence}");
+    assert_eq!(nodes.pid("n1"), Some(process.pid));
 }
 
 /// The nemesis, the injector and real processes together.

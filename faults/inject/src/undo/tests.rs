@@ -8,9 +8,27 @@ pub struct Child(std::process::Child);
 
 impl Child {
     pub fn sleeping(marker: &str) -> Child {
+        Child::running("read line", marker)
+    }
+
+    /// One that ignores SIGTERM; told apart from one that does not yet by what the kernel says.
+    #[cfg(target_os = "linux")]
+    pub fn deaf(marker: &str) -> Child {
+        let child = Child::running("trap '' TERM; read line", marker);
+        let status = format!("/proc/{}/status", child.pid());
+        let ignores = |line: &str| {
+            let mask = line.strip_prefix("SigIgn:").map(str::trim);
+            mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+                .is_some_and(|m| m & 1 << 14 != 0)
+        };
+        eventually(|| std::fs::read_to_string(&status).unwrap_or_default().lines().any(ignores));
+        child
+    }
+
+    fn running(script: &str, marker: &str) -> Child {
         let mut command = Command::new("sh");
         // Waits on a pipe that nobody writes to: one process, whatever the shell.
-        let child = command.args(["-c", "read line", marker]).stdin(Stdio::piped()).spawn();
+        let child = command.args(["-c", script, marker]).stdin(Stdio::piped()).spawn();
         let child = Child(child.expect("a shell can be started"));
         // Until it has become the shell, it is a copy of this process.
         eventually(|| child.process().command_line().contains(marker));

@@ -1,10 +1,11 @@
 //! Single faults: roles, times and limits.
 
 use super::Checker;
+use super::deeds::Written;
+use crate::deed::Deed;
 use crate::plan::*;
 use crate::problem::did_you_mean;
 use crate::raw::RawFault;
-use crate::target::Deed;
 use crate::units::{Between, Millis};
 use model::fault::Role;
 
@@ -21,17 +22,30 @@ pub struct RawWhen {
 }
 
 impl Checker<'_> {
-    pub(super) fn fault(&mut self, at: usize, raw: RawFault, plan: &Plan) -> Option<Fault> {
+    pub(super) fn fault(&mut self, at: usize, mut raw: RawFault, plan: &Plan) -> Option<Fault> {
         let path = format!("fault.{at}");
         let before = self.problems.len();
-        let on = self.role(&format!("{path}.on"), &raw.on, plan)?;
+        let parameters = raw.take_parameters();
+        let Written { deed, on, peers } =
+            self.deed(&path, raw.name, raw.on.as_deref(), parameters, plan)?;
         let pick = raw.pick.unwrap_or_default();
-        if matches!(on, Role::Successor | Role::PreviousLeader | Role::Starved) {
-            let message = format!("`{}` refers to an earlier step", role_name(&on));
-            self.wrong(&format!("{path}.on"), message, "use it in a [[recipe]]");
+        let of_peers = match &peers {
+            Some(Peers::Role(role)) => Some(("peers", role)),
+            _ => None,
+        };
+        for (key, role) in [("on", &on)].into_iter().chain(of_peers) {
+            if matches!(role, Role::Successor | Role::PreviousLeader | Role::Starved) {
+                let message = format!("`{}` refers to an earlier step", role_name(role));
+                self.wrong(&format!("{path}.{key}"), message, "use it in a [[recipe]]");
+            }
         }
-        self.fits(&format!("{path}.on"), raw.name, &on, pick, plan);
-        self.within_limits(&format!("{path}.on"), &on, plan);
+        self.fits(&path, deed, &on, pick, peers.as_ref(), plan);
+        match deed {
+            Deed::Split { shape } => {
+                self.split_within_limits(&format!("{path}.shape"), shape, plan)
+            }
+            _ => self.within_limits(&format!("{path}.on"), &on, plan),
+        }
         let times = RawWhen {
             from: raw.from,
             every: raw.every,
@@ -41,10 +55,10 @@ impl Checker<'_> {
         };
         let when = self.when(&path, times, plan);
         let hold = raw.hold.unwrap_or(Between::exactly(3_000));
-        if raw.name == Deed::Stall && hold.least.0 == 0 {
-            self.wrong(&format!("{path}.for"), "a stall of no length", "for = \"2s\"");
+        if deed.holds_back() && hold.least.0 == 0 {
+            self.wrong(&format!("{path}.for"), format!("a {deed} of no length"), "for = \"2s\"");
         }
-        (self.problems.len() == before).then_some(Fault { name: raw.name, on, pick, hold, when })
+        (self.problems.len() == before).then_some(Fault { deed, on, peers, pick, hold, when })
     }
 
     /// A role or a node's name.
@@ -76,15 +90,22 @@ impl Checker<'_> {
         None
     }
 
-    /// Whether the deed makes sense on the role in this cluster.
-    pub(super) fn fits(&mut self, path: &str, deed: Deed, on: &Role, pick: Pick, plan: &Plan) {
-        let combined = plan.target.controllers == Controllers::Combined;
-        let factor = plan.topic.replication_factor;
-        let follows = matches!(on, Role::Follower | Role::Followers | Role::Successor);
-        if follows && factor < 2 {
-            let message = format!("`{}` with replication_factor = {factor}", role_name(on));
-            self.wrong(path, message, "followers need a replication factor of 2 or more");
+    /// Whether the deed makes sense on the roles in this cluster. `path`: the fault or the step.
+    pub(super) fn fits(
+        &mut self,
+        path: &str,
+        deed: Deed,
+        on: &Role,
+        pick: Pick,
+        peers: Option<&Peers>,
+        plan: &Plan,
+    ) {
+        if let Some(Peers::Role(peers)) = peers {
+            self.is_filled(&format!("{path}.peers"), peers, plan);
         }
+        let path = &format!("{path}.on");
+        self.is_filled(path, on, plan);
+        let combined = plan.target.controllers == Controllers::Combined;
         if pick != Pick::Any && *on != Role::Follower {
             let message = format!("`pick = \"{}\"` chooses among followers", pick.as_str());
             self.wrong(path, message, "use it with on = \"follower\"");
@@ -95,7 +116,17 @@ impl Checker<'_> {
             let message = "wiping a controller's disk destroys its votes too";
             self.wrong(path, message, "give the controllers nodes of their own: controllers = 3");
         }
-        if *on == Role::ControllerFollower && plan.controller_count() < 2 {
+    }
+
+    /// Whether anybody can play the role in this cluster.
+    fn is_filled(&mut self, path: &str, role: &Role, plan: &Plan) {
+        let factor = plan.topic.replication_factor;
+        let follows = matches!(role, Role::Follower | Role::Followers | Role::Successor);
+        if follows && factor < 2 {
+            let message = format!("`{}` with replication_factor = {factor}", role_name(role));
+            self.wrong(path, message, "followers need a replication factor of 2 or more");
+        }
+        if *role == Role::ControllerFollower && plan.controller_count() < 2 {
             self.wrong(path, "one controller has no followers", "controllers = 3");
         }
     }

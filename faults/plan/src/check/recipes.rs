@@ -2,10 +2,12 @@
 //! sense together.
 
 use super::Checker;
+use super::deeds::Written;
 use super::faults::RawWhen;
+use crate::deed::DeedName;
 use crate::plan::*;
 use crate::problem::did_you_mean;
-use crate::raw::{RawRecipe, RawStep};
+use crate::raw::{RawParameters, RawRecipe, RawStep};
 use crate::recipe::{Damage, Step, Wait};
 use crate::shipped;
 use crate::units::{Between, Millis};
@@ -14,7 +16,8 @@ use std::collections::BTreeMap;
 use toml::Value;
 
 const TIMEOUT_DEFAULT: Millis = Millis(10_000);
-const WAITS: [&str; 7] = ["time", "leader", "isr", "isr-full", "acked", "fenced", "cleared"];
+const WAITS: [&str; 8] =
+    ["time", "leader", "isr", "isr-full", "isr-without", "acked", "fenced", "cleared"];
 
 /// What a step may refer to.
 struct Known {
@@ -120,14 +123,22 @@ impl Checker<'_> {
         Some((file.about, file.damage, file.partition, steps))
     }
 
-    fn step(&mut self, path: &str, raw: RawStep, known: &mut Known, plan: &Plan) -> Option<Step> {
+    fn step(
+        &mut self,
+        path: &str,
+        mut raw: RawStep,
+        known: &mut Known,
+        plan: &Plan,
+    ) -> Option<Step> {
         let kinds = [raw.deed.is_some(), raw.heal.is_some(), raw.wait.is_some()];
         if kinds.iter().filter(|kind| **kind).count() != 1 {
             self.wrong(path, "a step is one of `do`, `heal` and `wait`", "split it into steps");
             return None;
         }
         let unknown_wait = raw.wait.as_deref().is_some_and(|word| !WAITS.contains(&word));
-        if let Some(stray) = stray_field(&raw).filter(|_| !unknown_wait) {
+        let parameters = raw.take_parameters();
+        let stray = stray_field(&raw).or(parameters.stray().filter(|_| raw.deed.is_none()));
+        if let Some(stray) = stray.filter(|_| !unknown_wait) {
             let message = format!("`{stray}` means nothing in this step");
             self.wrong(&format!("{path}.{stray}"), message, "leave it out");
             return None;
@@ -136,8 +147,8 @@ impl Checker<'_> {
             self.refers(&format!("{path}.heal"), step, known)?;
             return Some(Step::Heal { step: step.clone() });
         }
-        if raw.deed.is_some() {
-            return self.deed_step(path, raw, known, plan);
+        if let Some(name) = raw.deed {
+            return self.deed_step(path, name, raw, parameters, known, plan);
         }
         self.wait_step(path, raw, known, plan)
     }
@@ -145,18 +156,16 @@ impl Checker<'_> {
     fn deed_step(
         &mut self,
         path: &str,
+        name: DeedName,
         raw: RawStep,
+        parameters: RawParameters,
         known: &mut Known,
         plan: &Plan,
     ) -> Option<Step> {
-        let deed = raw.deed?;
-        let Some(on) = raw.on else {
-            self.wrong(path, "whom does it hit?", "on = \"leader\"");
-            return None;
-        };
-        let on = self.role(&format!("{path}.on"), &on, plan)?;
+        let Written { deed, on, peers } =
+            self.deed(path, name, raw.on.as_deref(), parameters, plan)?;
         let pick = raw.pick.unwrap_or_default();
-        self.fits(&format!("{path}.on"), deed, &on, pick, plan);
+        self.fits(path, deed, &on, pick, peers.as_ref(), plan);
         let id = raw.id.unwrap_or_else(|| format!("step-{}", known.steps.len() + 1));
         if known.steps.contains(&id) {
             let message = format!("two steps have the id `{id}`");
@@ -164,7 +173,7 @@ impl Checker<'_> {
             return None;
         }
         known.steps.push(id.clone());
-        Some(Step::Do { id, deed, on, pick })
+        Some(Step::Do { id, deed, on, pick, peers })
     }
 
     fn wait_step(&mut self, path: &str, raw: RawStep, known: &Known, plan: &Plan) -> Option<Step> {
@@ -206,6 +215,7 @@ impl Checker<'_> {
                 Wait::Acked { count, since: earlier(self, "since", raw.since)? }
             }
             "fenced" => Wait::Fenced { step: earlier(self, "step", raw.step)? },
+            "isr-without" => Wait::IsrWithout { step: earlier(self, "step", raw.step)? },
             "cleared" => Wait::Cleared { step: earlier(self, "step", raw.step)? },
             other => {
                 let help = match did_you_mean(other, WAITS.into_iter()) {
@@ -248,7 +258,7 @@ fn stray_field(raw: &RawStep) -> Option<&'static str> {
         ("is", raw.is.is_some(), wait == Some("isr")),
         ("count", raw.count.is_some(), wait == Some("acked")),
         ("since", raw.since.is_some(), wait == Some("acked")),
-        ("step", raw.step.is_some(), matches!(wait, Some("fenced" | "cleared"))),
+        ("step", raw.step.is_some(), matches!(wait, Some("fenced" | "isr-without" | "cleared"))),
         ("timeout", raw.timeout.is_some(), timed),
         ("otherwise", raw.otherwise.is_some(), timed),
     ];

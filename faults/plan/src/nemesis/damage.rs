@@ -1,8 +1,11 @@
 //! One fault from its injection to the probe that sees it over.
 
-use crate::target::{Action, Deed, Event, Expect, Topology};
+use super::peers::Victims;
+use crate::deed::{Deed, Resource, Rhythm};
+use crate::target::{Action, Event, Expect, Peer, Topology};
 use crate::view::View;
 use model::fault::{FaultRecord, FaultState};
+use std::collections::BTreeSet;
 
 /// How long a fault may take to be seen in effect.
 const CONFIRM_TIMEOUT_MS: u64 = 5_000;
@@ -10,6 +13,9 @@ const CONFIRM_TIMEOUT_MS: u64 = 5_000;
 const PROBE_EVERY_MS: u64 = 10;
 /// Between two attempts to heal, where an attempt failed or its effect is not seen.
 const HEAL_AGAIN_MS: u64 = 1_000;
+/// How long after a cut the cluster may take to count a node as alive. Past that the node has troubles of its own, which
+/// no mending of ours ends.
+const AGREE_WITHIN_MS: u64 = 20_000;
 /// Evidence kept of one fault; a node that won't start says so many times.
 const EVIDENCE_MAX: usize = 20;
 
@@ -22,16 +28,34 @@ enum Stage {
     /// In effect until then; `None`: until told.
     Holding {
         until_ms: Option<u64>,
+        /// Of what comes and goes: whether it is in effect now, and until when.
+        beat: Option<Beat>,
     },
     /// To be undone, and probed until it is over.
     Healing,
     Over,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beat {
+    rhythm: Rhythm,
+    on: bool,
+    until_ms: u64,
+}
+
+/// What a fault has to know of the rest.
+pub struct Surroundings<'a> {
+    pub view: &'a View,
+    pub topology: &'a Topology,
+    /// Nodes that another fault still keeps from being counted as alive.
+    pub held_by_others: BTreeSet<String>,
+}
+
 /// The fault on one of its nodes.
 #[derive(Clone, Debug)]
 struct Hit {
     node: String,
+    peers: Vec<Peer>,
     /// The deed was carried out.
     done: bool,
     confirmed: bool,
@@ -59,12 +83,13 @@ impl Damage {
     pub fn new(
         id: u32,
         deed: Deed,
-        nodes: Vec<String>,
+        victims: Victims,
         hold_ms: Option<u64>,
         asked_ms: u64,
     ) -> Damage {
-        let hit = |node: String| Hit {
+        let hit = |(node, peers): (String, BTreeSet<Peer>)| Hit {
             node,
+            peers: peers.into_iter().collect(),
             done: false,
             confirmed: false,
             heal_asked_ms: None,
@@ -72,12 +97,30 @@ impl Damage {
             seen_over: None,
             over: false,
         };
-        let hits = nodes.into_iter().map(hit).collect();
+        let hits = victims.into_iter().map(hit).collect();
         Damage { id, deed, hits, stage: Stage::Due, hold_ms, asked_ms, probed_ms: None }
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.hits.iter().map(|hit| hit.node.as_str())
+    }
+
+    pub fn deed(&self) -> Deed {
+        self.deed
+    }
+
+    /// Nodes that it may still keep from the cluster: those that it hit, and who is on the other end of its cuts.
+    pub fn holds_back(&self) -> BTreeSet<String> {
+        let hits = self.hits.iter().filter(|hit| self.is_damaging() && hit.seen_over.is_none());
+        let mut held = BTreeSet::new();
+        for hit in hits.filter(|hit| !hit.over) {
+            held.insert(hit.node.clone());
+            held.extend(hit.peers.iter().filter_map(|peer| match peer {
+                Peer::Node(name) => Some(name.clone()),
+                Peer::Clients => None,
+            }));
+        }
+        held
     }
 
     /// Its nodes may still be damaged.
@@ -115,7 +158,10 @@ impl Damage {
             Event::Done { .. } => hit.done = true,
             Event::Failed { error, .. } => {
                 testify(record, format!("{node}: {error}"));
-                if !healing && self.stage != Stage::Over {
+                if self.is_held() {
+                    // It was in effect: what comes and goes does not come any more.
+                    self.heal(now_ms);
+                } else if !healing && self.stage != Stage::Over {
                     self.not_confirmed(now_ms, record);
                 }
             }
@@ -140,8 +186,7 @@ impl Damage {
     pub fn drive(
         &mut self,
         now_ms: u64,
-        view: &View,
-        topology: &Topology,
+        around: &Surroundings<'_>,
         record: &mut FaultRecord,
         actions: &mut Vec<Action>,
     ) -> bool {
@@ -149,23 +194,37 @@ impl Damage {
             Stage::Due => {
                 for hit in &self.hits {
                     let (fault, node, deed) = (self.id, hit.node.clone(), self.deed);
-                    actions.push(Action::Inject { fault, node, deed });
+                    actions.push(Action::Inject { fault, node, deed, peers: hit.peers.clone() });
                 }
                 self.stage = Stage::Confirming;
                 false
             }
             Stage::Confirming => self.confirm(now_ms, record, actions),
-            Stage::Holding { until_ms } => {
+            Stage::Holding { until_ms, beat } => {
                 if until_ms.is_some_and(|until_ms| now_ms >= until_ms) {
                     self.heal(now_ms);
-                    self.undo(now_ms, view, topology, record, actions)
-                } else {
-                    false
+                    return self.undo(now_ms, around, record, actions);
                 }
+                let beat = beat.map(|beat| self.pulse(now_ms, beat, actions));
+                self.stage = Stage::Holding { until_ms, beat };
+                false
             }
-            Stage::Healing => self.undo(now_ms, view, topology, record, actions),
+            Stage::Healing => self.undo(now_ms, around, record, actions),
             Stage::Over => false,
         }
+    }
+
+    /// Turns on or off what comes and goes, when it is time.
+    fn pulse(&self, now_ms: u64, beat: Beat, actions: &mut Vec<Action>) -> Beat {
+        if now_ms < beat.until_ms {
+            return beat;
+        }
+        let on = !beat.on;
+        for hit in &self.hits {
+            actions.push(Action::Pulse { fault: self.id, node: hit.node.clone(), on });
+        }
+        let period = if on { beat.rhythm.on } else { beat.rhythm.off };
+        Beat { on, until_ms: now_ms + period.0, ..beat }
     }
 
     fn confirm(
@@ -177,11 +236,18 @@ impl Damage {
         if self.hits.iter().all(|hit| hit.confirmed) {
             record.state = FaultState::Confirmed;
             record.confirmed_ms = Some(now_ms);
-            self.stage = Stage::Holding { until_ms: self.hold_ms.map(|hold| now_ms + hold) };
+            let until_ms = self.hold_ms.map(|hold| now_ms + hold);
+            let beat = self.deed.rhythm().map(|rhythm| Beat {
+                rhythm,
+                on: true,
+                until_ms: now_ms + rhythm.on.0,
+            });
+            self.stage = Stage::Holding { until_ms, beat };
             return true;
         }
-        if now_ms >= self.asked_ms + CONFIRM_TIMEOUT_MS {
-            testify(record, format!("not seen in effect after {} s", CONFIRM_TIMEOUT_MS / 1000));
+        let within_ms = CONFIRM_TIMEOUT_MS + self.deed.takes_ms();
+        if now_ms >= self.asked_ms + within_ms {
+            testify(record, format!("not seen in effect after {} s", within_ms / 1000));
             self.not_confirmed(now_ms, record);
             return true;
         }
@@ -196,8 +262,7 @@ impl Damage {
     fn undo(
         &mut self,
         now_ms: u64,
-        view: &View,
-        topology: &Topology,
+        around: &Surroundings<'_>,
         record: &mut FaultRecord,
         actions: &mut Vec<Action>,
     ) -> bool {
@@ -206,18 +271,20 @@ impl Damage {
             record.healed_ms = Some(now_ms);
             changed = true;
         }
-        let (fault, deed) = (self.id, self.deed);
+        let fault = self.id;
+        let waited_ms = now_ms - record.healed_ms.unwrap_or(now_ms);
+        let patient = self.deed.resource() == Resource::Process || waited_ms < AGREE_WITHIN_MS;
         let probe_now = self.probe_is_due(now_ms);
         for hit in self.hits.iter_mut().filter(|hit| !hit.over) {
             let asked_long_ago =
                 hit.heal_asked_ms.is_none_or(|asked_ms| now_ms >= asked_ms + HEAL_AGAIN_MS);
             if !hit.heal_done && asked_long_ago {
                 hit.heal_asked_ms = Some(now_ms);
-                actions.push(Action::Heal { fault, node: hit.node.clone(), deed });
+                actions.push(Action::Heal { fault, node: hit.node.clone() });
                 continue;
             }
             if let Some(evidence) = &hit.seen_over
-                && cluster_agrees(&hit.node, view, topology)
+                && (!patient || cluster_agrees(&hit.node, around))
             {
                 testify(record, format!("{}: {evidence}", hit.node));
                 hit.over = true;
@@ -229,7 +296,7 @@ impl Damage {
                 hit.heal_done = false;
             } else if hit.heal_done && probe_now {
                 let node = hit.node.clone();
-                actions.push(Action::Probe { fault, node, deed, expect: Expect::Over });
+                actions.push(Action::Probe { fault, node, expect: Expect::Over });
             }
         }
         if self.hits.iter().all(|hit| hit.over) {
@@ -252,15 +319,16 @@ impl Damage {
     }
 
     fn probe(&self, node: &str, expect: Expect) -> Action {
-        Action::Probe { fault: self.id, node: node.to_string(), deed: self.deed, expect }
+        Action::Probe { fault: self.id, node: node.to_string(), expect }
     }
 }
 
-/// A broker is back only when the controller counts it as alive again; where nobody observes that, the process is
-/// all there is to go by.
-fn cluster_agrees(node: &str, view: &View, topology: &Topology) -> bool {
-    let broker = topology.brokers.iter().find(|member| member.name == node);
-    broker.is_none_or(|member| view.is_alive(member.id) != Some(false))
+/// A broker is back only when the controller counts it as alive again; where nobody observes that, or another fault
+/// keeps it from coming about, the probe is all there is to go by.
+fn cluster_agrees(node: &str, around: &Surroundings<'_>) -> bool {
+    let broker = around.topology.brokers.iter().find(|member| member.name == node);
+    around.held_by_others.contains(node)
+        || broker.is_none_or(|member| around.view.is_alive(member.id) != Some(false))
 }
 
 fn testify(record: &mut FaultRecord, evidence: String) {

@@ -4,8 +4,8 @@ use super::{Nemesis, ROLE_WAIT_MS};
 use crate::plan::Pick;
 use crate::random::Stream;
 use crate::recipe::{Damage, Otherwise, Recipe, Step, Wait};
-use crate::target::{Action, Deed};
-use model::fault::{FaultState, Role};
+use crate::target::Action;
+use model::fault::FaultState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a recipe stands.
@@ -15,7 +15,7 @@ pub struct RecipeRun {
     partition: u32,
     /// Who led the partition when it began.
     pub first_leader: Option<i32>,
-    /// Nodes that its steps stalled.
+    /// Nodes that its steps stalled or cut off.
     pub starved: BTreeSet<String>,
     step: usize,
     /// When the current step began.
@@ -115,7 +115,7 @@ impl Nemesis {
 
     fn step(&mut self, now_ms: u64, run: &mut RecipeRun, step: &Step) -> Progress {
         match step {
-            Step::Do { id, deed, on, pick } => self.do_step(now_ms, run, id, *deed, on, *pick),
+            Step::Do { id, .. } => self.do_step(now_ms, run, step, id),
             Step::Heal { step } => {
                 if let Some(damage) = run.faults.get(step).and_then(|id| self.damages.get_mut(id)) {
                     damage.heal(now_ms);
@@ -151,11 +151,11 @@ impl Nemesis {
         &mut self,
         now_ms: u64,
         run: &mut RecipeRun,
+        step: &Step,
         step_id: &str,
-        deed: Deed,
-        on: &Role,
-        pick: Pick,
     ) -> Progress {
+        let Step::Do { deed, on, pick, peers, .. } = step else { return Progress::Next };
+        let deed = *deed;
         let id = run.next_fault;
         if run.begun {
             let fault = run.faults[step_id];
@@ -171,30 +171,31 @@ impl Nemesis {
             };
         }
         let draw = run.stream.clone().next_u64();
-        let nodes = match self.resolve(on, pick, run.partition, draw, Some(run)) {
-            Ok(nodes) => nodes,
+        let partition = run.partition;
+        let found = self.victims(deed, on, *pick, peers.as_ref(), partition, draw, Some(run));
+        let victims = match found {
+            Ok(victims) => victims,
             Err(why) if now_ms >= run.since_ms + ROLE_WAIT_MS => {
                 return Progress::GiveUp(format!("step `{step_id}`: {why}"));
             }
             Err(_) => return Progress::Stay,
         };
-        let damaged = self.damaged();
-        if let Some(node) = nodes.iter().find(|node| damaged.contains(*node)) {
+        if let Some(node) = self.meets_its_like(deed, &victims) {
             return Progress::GiveUp(format!("step `{step_id}`: {node} is damaged already"));
         }
-        if run.recipe.damage == Damage::Limited && !self.within_limits(&nodes) {
+        if run.recipe.damage == Damage::Limited && !self.within_limits(&victims) {
             return Progress::GiveUp(format!(
                 "step `{step_id}` would damage more than the limits allow"
             ));
         }
-        if deed == Deed::Stall {
-            run.starved.extend(nodes.iter().cloned());
+        if deed.holds_back() {
+            run.starved.extend(victims.keys().cloned());
         }
         run.stream.next_u64();
         run.faults.insert(step_id.to_string(), id);
         run.next_fault += 1;
         run.begun = true;
-        self.inject(now_ms, id, deed, nodes, None);
+        self.inject(now_ms, id, deed, victims, None);
         Progress::Stay
     }
 
@@ -232,6 +233,12 @@ impl Nemesis {
                     id.is_some_and(|id| self.view.is_alive(id) == Some(false))
                 };
                 nodes_of(step).into_iter().all(fenced)
+            }
+            Wait::IsrWithout { step } => {
+                let Some(state) = self.view.partition(run.partition) else { return false };
+                let in_sync =
+                    |name: &str| self.topology.id(name).is_some_and(|id| state.isr.contains(&id));
+                !nodes_of(step).into_iter().any(in_sync)
             }
             Wait::Cleared { step } => {
                 let damage = run.faults.get(step).and_then(|id| self.damages.get(id));
@@ -284,6 +291,7 @@ fn words(wait: &Wait) -> String {
         Wait::IsrFull => "full ISRs".to_string(),
         Wait::Acked { count, .. } => format!("{count} acknowledged sends"),
         Wait::Fenced { step } => format!("the fencing of what `{step}` hit"),
+        Wait::IsrWithout { step } => format!("an ISR without what `{step}` hit"),
         Wait::Cleared { step } => format!("the end of `{step}`"),
     }
 }

@@ -246,6 +246,36 @@ fn the_leader_dies_with_batches_that_only_one_follower_has() {
 }
 
 #[test]
+fn a_fenced_leader_comes_back_after_another_one_has_led() {
+    let plan = with_recipe("[[recipe]]\nname = \"fence-leader-let-it-return\"\nfrom = \"1s\"\n");
+    let world = ran(&plan, 2);
+    let records = world.nemesis.records();
+    let [fence] = &records[..] else { panic!("one fault") };
+    assert_eq!((fence.state, fence.nodes.len()), (FaultState::Cleared, 1));
+    assert!(!fence.parameters["cut_from"].contains("clients"), "its clients still reach it");
+    assert!(fence.parameters["cut_from"].contains("c1"));
+    // Past the session, and the tail.
+    assert!(fence.healed_ms.unwrap() >= fence.confirmed_ms.unwrap() + 1500);
+    let partition: usize =
+        fence.partition.as_ref().unwrap().rsplit_once('-').unwrap().1.parse().unwrap();
+    assert_ne!(format!("n{}", world.leader(partition)), fence.nodes[0]);
+    assert_eq!(world.isr(partition).len(), 3);
+}
+
+#[test]
+fn a_rolling_restart_goes_on_when_every_replica_is_in_sync_again() {
+    let plan = shipped_plan("rolling-restart");
+    let world = ran(&plan, 3);
+    let records = world.nemesis.records();
+    let nodes: Vec<&str> = records.iter().map(|record| record.nodes[0].as_str()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    for pair in records.windows(2) {
+        assert!(pair[1].asked_ms.unwrap() >= pair[0].cleared_ms.unwrap());
+    }
+    assert_eq!(world.damaged_max, 1);
+}
+
+#[test]
 fn a_recipe_whose_step_has_nobody_to_hit_gives_up_and_heals() {
     let recipe = "[[recipe]]\nname = \"mine\"\ndamage = \"any\"\nfrom = \"1s\"\n[[recipe.step]]\nid = \"a\"\ndo = \"stall\"\non = \"follower\"\n[[recipe.step]]\nid = \"b\"\ndo = \"kill\"\non = \"successor\"\n[[recipe.step]]\nid = \"c\"\ndo = \"kill\"\non = \"leader\"\n";
     let world = ran(&with_recipe(recipe), 2);
@@ -325,11 +355,126 @@ fn stray_events_change_nothing() {
     assert_eq!(nemesis.records()[0].state, FaultState::Planned);
 }
 
+#[test]
+fn a_cut_off_node_may_be_killed_and_a_killed_one_cut_off() {
+    for (first, second) in [("cut", "kill"), ("kill", "cut")] {
+        let fault = |name: &str, from: &str, held: &str| {
+            let peers = if name == "cut" { "peers = \"everyone\"\n" } else { "" };
+            format!(
+                "[[fault]]\nname = \"{name}\"\n{peers}on = \"n1\"\nfrom = \"{from}\"\nfor = \"{held}\"\n"
+            )
+        };
+        // The second one begins and ends while the first one is held, and then the other way round.
+        for (held, again) in [("6s", "1s"), ("3s", "6s")] {
+            let text = fault(first, "1s", held) + &fault(second, "2s", again);
+            let world = ran(&plan(&text), 1);
+            let records = world.nemesis.records();
+            let [one, two] = &records[..] else { panic!("two faults were planned") };
+            for record in &records {
+                assert_eq!(record.state, FaultState::Cleared, "{first} {second} {record:?}");
+                assert_eq!(record.nodes, ["n1"]);
+            }
+            assert!(two.asked_ms.unwrap() < one.healed_ms.unwrap(), "they overlap");
+            // What is over is over, whether the node is counted as alive or still held down by the other.
+            let (inner, outer) = if held == "6s" { (two, one) } else { (one, two) };
+            assert!(inner.cleared_ms.unwrap() < outer.healed_ms.unwrap(), "{first} {second}");
+            assert_eq!((world.stacked, world.damaged_max), (1, 1));
+        }
+    }
+}
+
+#[test]
+fn two_faults_on_one_process_never_meet() {
+    let text = "[[fault]]\nname = \"stutter\"\non = \"n1\"\nfrom = \"1s\"\nfor = \"2s\"\n\
+        [[fault]]\nname = \"terminate\"\non = \"n1\"\nfrom = \"1s\"\nfor = \"1s\"\n";
+    let world = ran(&plan(text), 1);
+    let records = world.nemesis.records();
+    assert!(records[1].asked_ms.unwrap() >= records[0].cleared_ms.unwrap());
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared));
+    assert_eq!(world.stacked, 0);
+}
+
+#[test]
+fn peers_are_resolved_when_it_is_injected_and_stand_in_the_record() {
+    let text = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"followers\"\ndirection = \"in\"\nfrom = \"1s\"\nfor = \"2s\"\n\
+        [[fault]]\nname = \"isolate\"\non = \"controller\"\nhow = \"reject\"\nfrom = \"9s\"\nfor = \"2s\"\n";
+    let world = ran(&plan(text), 1);
+    let records = world.nemesis.records();
+    let [cut, isolate] = &records[..] else { panic!("two faults") };
+    let others = |node: &str, more: &str| {
+        let names = ["n1", "n2", "n3"].into_iter().filter(|name| *name != node);
+        names.chain(Some(more).filter(|more| !more.is_empty())).collect::<Vec<_>>().join(" ")
+    };
+    let parameter = |record: &FaultRecord, key: &str| record.parameters[key].clone();
+    assert_eq!(parameter(cut, "cut_from"), others(&cut.nodes[0], ""));
+    assert_eq!(parameter(cut, "peers"), "followers");
+    assert_eq!((parameter(cut, "direction"), parameter(cut, "how")), ("in".into(), "drop".into()));
+    assert_eq!(parameter(isolate, "cut_from"), others(&isolate.nodes[0], "clients"));
+    assert_eq!(parameter(isolate, "how"), "reject");
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:?}");
+}
+
+#[test]
+fn peers_that_come_to_nobody_are_recorded_as_not_injected() {
+    let text = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"leader\"\n";
+    let world = ran(&plan(text), 1);
+    let [record] = &world.nemesis.records()[..] else { panic!("one fault") };
+    assert_eq!(record.state, FaultState::NotInjected);
+    assert!(record.evidence[0].starts_with("`leader` came to nobody but n"), "{record:?}");
+}
+
+#[test]
+fn what_comes_and_goes_is_told_so_in_its_rhythm() {
+    let text = "[[fault]]\nname = \"flap\"\non = \"n2\"\npeers = \"nodes\"\ncut = \"200ms\"\nwhole = \"300ms\"\nfrom = \"1s\"\nfor = \"1900ms\"\n";
+    let world = ran(&plan(text), 1);
+    let pulses: Vec<(u64, bool)> = world
+        .actions
+        .iter()
+        .filter_map(|(at_ms, action)| match action {
+            Action::Pulse { on, .. } => Some((*at_ms, *on)),
+            _ => None,
+        })
+        .collect();
+    let on: Vec<bool> = pulses.iter().map(|(_, on)| *on).collect();
+    assert_eq!(on, [false, true, false, true, false, true, false]);
+    for pair in pulses.windows(2) {
+        let period_ms = if pair[0].1 { 200 } else { 300 };
+        let passed_ms = pair[1].0 - pair[0].0;
+        assert!((period_ms..period_ms + 2 * TICK_MS).contains(&passed_ms), "{pulses:?}");
+    }
+    assert_eq!(world.nemesis.records()[0].state, FaultState::Cleared);
+}
+
+#[test]
+fn a_split_hits_the_smaller_side_and_cuts_it_from_the_larger() {
+    let text = "[target]\nnodes = 5\n[[fault]]\nname = \"split\"\nshape = \"halves\"\nfrom = \"1s\"\nfor = \"2s\"\n";
+    let world = ran(&plan(text), 1);
+    let [record] = &world.nemesis.records()[..] else { panic!("one fault") };
+    assert_eq!((record.state, record.nodes.len()), (FaultState::Cleared, 2));
+    assert_eq!(record.parameters["cut_from"].split(' ').count(), 3);
+    assert_eq!(record.parameters["shape"], "halves");
+}
+
+#[test]
+fn a_recipe_waits_until_an_isr_is_without_those_that_it_cut_off() {
+    let recipe = "[[recipe]]\nname = \"mine\"\ndamage = \"any\"\nfrom = \"1s\"\n\
+        [[recipe.step]]\nid = \"a\"\ndo = \"cut\"\non = \"follower\"\npeers = \"leader\"\n\
+        [[recipe.step]]\nwait = \"isr-without\"\nstep = \"a\"\n\
+        [[recipe.step]]\nid = \"b\"\ndo = \"kill\"\non = \"starved\"\n\
+        [[recipe.step]]\nheal = \"a\"\n";
+    let world = ran(&with_recipe(recipe), 2);
+    let records = world.nemesis.records();
+    let [cut, kill] = &records[..] else { panic!("two faults") };
+    assert_eq!(cut.nodes, kill.nodes, "who was cut off is starved");
+    assert!(kill.asked_ms.unwrap() >= cut.confirmed_ms.unwrap() + 1000);
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever fails or stays silent: nothing is hit twice at once (the world panics), the limits hold, every fault
-    /// has an end, and at the end nothing is broken.
+    /// Whatever fails or stays silent: no process is hit twice at once (the world panics), cuts stack on anything, the
+    /// limits hold, every fault has an end, and at the end nothing is broken.
     #[test]
     fn whatever_goes_wrong_everything_is_healed(
         seed: u64,
@@ -345,6 +490,9 @@ proptest! {
              [[fault]]\nname = \"kill\"\non = \"one\"\nevery = \"1s\"\nfor = \"0s..1s\"\n\
              [[fault]]\nname = \"stall\"\non = \"minority\"\nevery = \"3s\"\nfor = \"200ms..2s\"\n\
              [[fault]]\nname = \"kill\"\non = \"controller\"\nevery = \"4s\"\nfor = \"1s\"\n\
+             [[fault]]\nname = \"cut\"\non = \"one\"\npeers = \"one\"\nevery = \"1s\"\nfor = \"10ms..2s\"\n\
+             [[fault]]\nname = \"isolate\"\non = \"leader\"\nevery = \"2s\"\nfor = \"100ms..1s\"\n\
+             [[fault]]\nname = \"flap\"\non = \"minority\"\npeers = \"everyone\"\nevery = \"5s\"\nfor = \"2s\"\n\
              [[recipe]]\nname = \"{}\"\nevery = \"6s\"\n",
             recipes[recipe],
         );

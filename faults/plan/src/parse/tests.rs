@@ -1,8 +1,8 @@
 use super::*;
-use crate::plan::{Controllers, Flush, Profile};
+use crate::deed::{Cut, Deed, Direction, How, Needs};
+use crate::plan::{Controllers, Flush, Peers, Profile};
 use crate::recipe::{Step, Wait};
 use crate::shipped;
-use crate::target::Deed;
 use model::settings::Acks;
 use proptest::prelude::*;
 
@@ -162,6 +162,104 @@ fn a_plan_that_makes_no_sense_is_refused_with_help() {
     assert!(problem("name = \"x\"\n").contains("add the line: schema = 1"));
     assert!(problem("schema = 2\nname = \"x\"\n").starts_with("p.toml:1:10: this program reads"));
     assert!(problem("schema = 1\nname = \"../x\"\n").contains("can't name a directory"));
+}
+
+#[test]
+fn deeds_take_their_own_parameters_and_no_others() {
+    let cut = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"controller\"\n";
+    let split = "[target]\nnodes = 5\n[[fault]]\nname = \"split\"\n";
+    let cases = [
+        (format!("{cut}grace = \"1s\"\n"), "p.toml:7:9: `grace` means nothing to `cut`"),
+        (format!("{cut}grace = \"1s\"\n"), "it takes peers, direction, how, connections"),
+        (format!("{cut}how = \"lose\"\n"), "p.toml:7:7: unknown variant `lose`"),
+        (cut.replace("controller", "leadr"), "did you mean `leader`?"),
+        (cut.replace("controller", "client"), "did you mean `clients`?"),
+        (cut.replace("controller", "successor"), "p.toml:6:9: `successor` refers to an earlier"),
+        (cut.replace("peers", "#"), "cut off from whom?"),
+        ("[[fault]]\nname = \"kill\"\n".to_string(), "whom does it hit?"),
+        ("[[fault]]\nname = \"kill\"\non = \"one\"\nhow = \"drop\"\n".to_string(), "leave it out"),
+        (
+            "[[fault]]\nname = \"stutter\"\non = \"one\"\nstopped = \"1ms\"\n".to_string(),
+            "50ms or more",
+        ),
+        ("[[fault]]\nname = \"isolate\"\non = \"one\"\nfor = \"0s\"\n".to_string(), "of no length"),
+        (split.to_string(), "split in which shape?"),
+        (format!("{split}shape = \"ring\"\n"), "no shape is called `ring`"),
+        (format!("{split}shape = \"halves\"\non = \"leader\"\n"), "hits the whole cluster"),
+        (format!("{split}shape = \"majorities-ring\"\n"), "may damage 5 of 5 brokers"),
+        (
+            format!("{split}shape = \"majorities-ring\"\n").replace("= 5", "= 4"),
+            "`majorities-ring` needs 5 nodes or more, there are 4",
+        ),
+        (format!("{split}shape = \"bridge\"\n").replace("= 5", "= 3"), "`bridge` needs 4 nodes"),
+        (format!("{split}shape = \"racks\"\n"), "which racks?"),
+        (
+            format!("{split}shape = \"racks\"\nracks = [[\"n1\"], [\"n2\", \"n3\"]]\n"),
+            "`n4` is in no rack",
+        ),
+    ];
+    for (text, expected) in cases {
+        let shown = problem(&format!("schema = 1\nname = \"x\"\n{text}"));
+        assert!(shown.contains(expected), "{text}\n{shown}");
+    }
+}
+
+#[test]
+fn deeds_with_parameters_load_back_from_the_resolved_form() {
+    let text = r#"
+schema = 1
+name = "x"
+[target]
+nodes = 5
+[limits]
+damaged = 5
+[[fault]]
+name = "cut"
+on = "leader"
+peers = "clients"
+direction = "out"
+how = "reject"
+connections = "new"
+[[fault]]
+name = "terminate"
+on = "one"
+grace = "3s"
+[[fault]]
+name = "stutter"
+on = "n1"
+[[fault]]
+name = "flap"
+on = "n2"
+peers = "n3"
+[[fault]]
+name = "split"
+shape = "racks"
+racks = [["n1", "n2"], ["n3"], ["n4", "n5"]]
+[[recipe]]
+name = "mine"
+[[recipe.step]]
+do = "isolate"
+on = "leader"
+how = "reject"
+[[recipe.step]]
+do = "cut"
+on = "follower"
+peers = "previous-leader"
+[[recipe.step]]
+wait = "isr-without"
+step = "step-1"
+"#;
+    let plan = load("p.toml", text, &[]).unwrap_or_else(|e| panic!("{e}")).plan;
+    let Deed::Cut(cut) = plan.faults[0].deed else { panic!("{:?}", plan.faults[0]) };
+    assert_eq!((cut.direction, cut.how), (Direction::Out, How::Reject));
+    assert_eq!(plan.faults[0].peers, Some(Peers::Clients));
+    assert_eq!(plan.needs().into_iter().collect::<Vec<_>>(), [Needs::Nothing, Needs::Namespaces]);
+    let resolved = plan.to_toml();
+    let again = load("resolved", &resolved, &[]).unwrap_or_else(|e| panic!("{e}\n{resolved}"));
+    assert_eq!(again.plan, plan);
+    let step =
+        plan.recipes[0].steps.iter().find(|s| matches!(s, Step::Do { id, .. } if id == "step-2"));
+    assert!(matches!(step, Some(Step::Do { deed: Deed::Cut(cut), .. }) if *cut == Cut::default()));
 }
 
 #[test]

@@ -15,6 +15,11 @@ impl Network {
         *self.cuts.entry((from, to)).or_insert(0) += 1;
     }
 
+    /// How many cuts there are on the way from the one to the other.
+    pub fn cuts_between(&self, from: Host, to: Host) -> u32 {
+        self.cuts.get(&(from, to)).copied().unwrap_or(0)
+    }
+
     /// Undoes one cut; no matter if [`Network::heal`] did so before.
     pub fn mend(&mut self, from: Host, to: Host) {
         let Some(count) = self.cuts.get_mut(&(from, to)) else { return };

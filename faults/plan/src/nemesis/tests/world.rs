@@ -1,10 +1,11 @@
 //! A small make-believe cluster that carries actions out and is observed.
 
+use crate::deed::{Deed, Resource};
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
 use crate::random::Stream;
 use crate::schedule::Schedule;
-use crate::target::{Action, Deed, Event, Expect, Member, Topology};
+use crate::target::{Action, Event, Expect, Member, Peer, Topology};
 use crate::{load, shipped};
 use model::cluster::{Observation, PartitionState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,24 @@ struct Node {
     since_ms: u64,
     fenced: bool,
     wiped: bool,
+    /// The faults that cut it off, each with whom it does not reach.
+    cuts: BTreeMap<u32, Cutoff>,
+}
+
+#[derive(Clone, Debug)]
+struct Cutoff {
+    peers: Vec<Peer>,
+    since_ms: u64,
+    /// Between two beats of a flap.
+    whole: bool,
+}
+
+impl Node {
+    /// Since when it has not reached another one.
+    fn cut_from(&self, other: &str) -> Option<u64> {
+        let closed = |cut: &&Cutoff| !cut.whole && cut.peers.contains(&Peer::Node(other.into()));
+        self.cuts.values().filter(closed).map(|cut| cut.since_ms).min()
+    }
 }
 
 /// What a world does badly.
@@ -61,6 +80,11 @@ pub struct World {
     pub actions: Vec<(u64, Action)>,
     /// Most nodes damaged at one time.
     pub damaged_max: usize,
+    /// Times that a node was under a fault already when another one hit it.
+    pub stacked: usize,
+    /// What each fault does.
+    deeds: BTreeMap<u32, Deed>,
+    healed: BTreeSet<u32>,
 }
 
 impl World {
@@ -108,6 +132,9 @@ impl World {
             stream: Stream::new(seed, "world"),
             actions: Vec::new(),
             damaged_max: 0,
+            stacked: 0,
+            deeds: BTreeMap::new(),
+            healed: BTreeSet::new(),
         }
     }
 
@@ -142,9 +169,10 @@ impl World {
         self.damaged_max = self.damaged_max.max(self.hurt().len());
     }
 
-    /// Nodes that are really down or stalled.
+    /// Nodes that are really down, stalled or cut off.
     pub fn hurt(&self) -> BTreeSet<String> {
-        let hurt = self.nodes.iter().filter(|(_, node)| node.down || node.stalled);
+        let is_hurt = |node: &Node| node.down || node.stalled || !node.cuts.is_empty();
+        let hurt = self.nodes.iter().filter(|(_, node)| is_hurt(node));
         hurt.map(|(name, _)| name.clone()).collect()
     }
 
@@ -181,47 +209,48 @@ impl World {
     fn answer(&mut self, action: &Action) -> Option<Event> {
         let fails = self.chance(self.troubles.failures);
         let silent = self.chance(self.troubles.silence);
-        let blunt = self.troubles.blunt;
-        let now_ms = self.now_ms;
         match action {
-            Action::Inject { fault, node, deed } => {
-                let (fault, name) = (*fault, node.clone());
-                let node = self.nodes.get_mut(node).expect("a node of ours");
-                assert!(!node.down && !node.stalled, "{name} is hit while it is hurt");
-                if fails {
-                    return Some(Event::Failed { fault, node: name, error: "no".to_string() });
-                }
-                if !blunt {
-                    node.down = *deed != Deed::Stall;
-                    node.stalled = *deed == Deed::Stall;
-                    node.wiped |= *deed == Deed::Wipe;
-                    node.fenced |= node.down;
-                    node.since_ms = now_ms;
-                }
-                Some(Event::Done { fault, node: name })
+            Action::Inject { fault, node, .. }
+            | Action::Pulse { fault, node, .. }
+            | Action::Heal { fault, node }
+                if fails =>
+            {
+                let (fault, node) = (*fault, node.clone());
+                Some(Event::Failed { fault, node, error: "no".to_string() })
             }
-            Action::Heal { fault, node, .. } => {
-                let (fault, name) = (*fault, node.clone());
-                if fails {
-                    return Some(Event::Failed { fault, node: name, error: "no".to_string() });
+            Action::Inject { fault, node, deed, peers } => {
+                self.deeds.insert(*fault, *deed);
+                self.inject(*fault, node, *deed, peers);
+                Some(Event::Done { fault: *fault, node: node.clone() })
+            }
+            Action::Pulse { fault, node: name, on } => {
+                let node = self.nodes.get_mut(name).expect("a node of ours");
+                let stutters = matches!(self.deeds.get(fault), Some(Deed::Stutter { .. }));
+                match node.cuts.get_mut(fault) {
+                    Some(cut) => (cut.whole, cut.since_ms) = (!on, self.now_ms),
+                    // What was healed meanwhile stays healed.
+                    None if stutters && !self.healed.contains(fault) => node.stalled = *on,
+                    None => {}
                 }
-                let node = self.nodes.get_mut(node).expect("a node of ours");
-                if node.down || node.stalled {
-                    node.since_ms = now_ms;
-                }
-                (node.down, node.stalled) = (false, false);
-                Some(Event::Done { fault, node: name })
+                Some(Event::Done { fault: *fault, node: name.clone() })
+            }
+            Action::Heal { fault, node } => {
+                self.heal(*fault, node);
+                Some(Event::Done { fault: *fault, node: node.clone() })
             }
             Action::Probe { .. } if silent => None,
-            Action::Probe { fault, node, deed, expect } => {
-                let (fault, name) = (*fault, node.clone());
-                let node = &self.nodes[node];
-                let in_effect = match deed {
-                    Deed::Stall => node.stalled,
-                    Deed::Kill | Deed::Wipe => node.down,
+            Action::Probe { fault, node: name, expect } => {
+                let node = &self.nodes[name];
+                let in_effect = match self.deeds.get(fault) {
+                    None => false,
+                    Some(deed) if deed.resource() == Resource::Network => {
+                        node.cuts.contains_key(fault)
+                    }
+                    Some(Deed::Stall | Deed::Stutter { .. }) => node.stalled,
+                    Some(_) => node.down,
                 };
+                let (fault, node) = (*fault, name.clone());
                 let evidence = format!("in effect: {in_effect}");
-                let node = name;
                 Some(match (expect, in_effect) {
                     (Expect::InEffect, true) => Event::Confirmed { fault, node, evidence },
                     (Expect::InEffect, false) => Event::NotConfirmed { fault, node, evidence },
@@ -232,15 +261,67 @@ impl World {
         }
     }
 
+    fn inject(&mut self, fault: u32, name: &str, deed: Deed, peers: &[Peer]) {
+        let now_ms = self.now_ms;
+        let node = self.nodes.get_mut(name).expect("a node of ours");
+        let is_process = deed.resource() == Resource::Process;
+        assert!(!is_process || !(node.down || node.stalled), "{name} is hit while it is hurt");
+        assert_eq!(is_process, peers.is_empty(), "fault {fault}");
+        assert!(!peers.contains(&Peer::Node(name.to_string())), "{name} is its own peer");
+        self.stacked += usize::from(node.down || node.stalled || !node.cuts.is_empty());
+        if self.troubles.blunt {
+            return;
+        }
+        match deed {
+            Deed::Stall | Deed::Stutter { .. } => node.stalled = true,
+            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe => {
+                node.down = true;
+                node.fenced = true;
+                node.wiped |= deed == Deed::Wipe;
+            }
+            Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
+                let peers = peers.to_vec();
+                node.cuts.insert(fault, Cutoff { peers, since_ms: now_ms, whole: false });
+            }
+        }
+        if is_process {
+            node.since_ms = now_ms;
+        }
+    }
+
+    fn heal(&mut self, fault: u32, name: &str) {
+        self.healed.insert(fault);
+        let node = self.nodes.get_mut(name).expect("a node of ours");
+        match self.deeds.get(&fault).map(|deed| deed.resource()) {
+            Some(Resource::Network) => {
+                let was_cut = node.cuts.remove(&fault).is_some();
+                node.since_ms = if was_cut { self.now_ms } else { node.since_ms };
+            }
+            Some(Resource::Process) if node.down || node.stalled => {
+                (node.down, node.stalled) = (false, false);
+                node.since_ms = self.now_ms;
+            }
+            _ => {}
+        }
+    }
+
     /// The cluster's own life: sessions, elections, ISRs and acknowledged sends.
     fn live(&mut self) {
         let now_ms = self.now_ms;
-        for node in self.nodes.values_mut() {
+        let controller = self.topology.name(self.controller).expect("known").to_string();
+        // Who is on either end of a cut does not reach the other.
+        let apart = |nodes: &BTreeMap<String, Node>, a: &str, b: &str| {
+            let (one, other) = (nodes[a].cut_from(b), nodes[b].cut_from(a));
+            one.into_iter().chain(other).min()
+        };
+        for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
+            let cut_ms = apart(&self.nodes, &name, &controller);
+            let node = self.nodes.get_mut(&name).expect("a node of ours");
             let age_ms = now_ms - node.since_ms;
-            if node.stalled && age_ms >= SESSION_MS {
+            let silent = cut_ms.is_some_and(|since_ms| now_ms - since_ms >= SESSION_MS);
+            if (node.stalled && age_ms >= SESSION_MS) || silent {
                 node.fenced = true;
-            }
-            if !node.down && !node.stalled && age_ms >= REJOIN_MS {
+            } else if !node.down && !node.stalled && cut_ms.is_none() && age_ms >= REJOIN_MS {
                 node.fenced = false;
             }
         }
@@ -265,10 +346,19 @@ impl World {
                 continue;
             }
             // A live leader shrinks its ISR by lag and takes back who is well again.
-            state.isr.retain(|id| !(find(*id).stalled && now_ms - find(*id).since_ms >= LAG_MS));
+            let leader = self.topology.name(state.leader).expect("known");
+            let cut_ms =
+                |id: i32| apart(&self.nodes, self.topology.name(id).expect("known"), leader);
+            let lags = |id: i32| {
+                let stalled_ms = find(id).stalled.then_some(find(id).since_ms);
+                let since_ms = stalled_ms.into_iter().chain(cut_ms(id)).min();
+                since_ms.is_some_and(|since_ms| now_ms - since_ms >= LAG_MS)
+            };
+            state.isr.retain(|id| *id == state.leader || !lags(*id));
             for id in &state.replicas {
                 let node = find(*id);
-                if !node.fenced && !node.stalled && !node.down && !state.isr.contains(id) {
+                let well = !node.fenced && !node.stalled && !node.down && cut_ms(*id).is_none();
+                if well && !state.isr.contains(id) {
                     state.isr.push(*id);
                 }
             }

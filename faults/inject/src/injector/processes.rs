@@ -1,0 +1,259 @@
+//! What is done to a node's process: kill, terminate, stall, stutter, and wipe, which takes its disk too.
+//!
+//! Promises: what has to be undone is written down before it is done; a process that is killed, or has died meanwhile, is
+//! started again when the fault is healed, and only once the old one is gone.
+
+use super::Nodes;
+use super::disk::destroy_data;
+use crate::process::{Process, State};
+use crate::undo::UndoLog;
+use plan::Deed;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// What was done to one node for one fault.
+#[derive(Debug)]
+struct Done {
+    deed: Deed,
+    /// The process that it was done to.
+    process: Process,
+    asked: Instant,
+    /// The undo record of a stall.
+    undo: Option<u64>,
+    /// It was told to end: no beat of it comes any more.
+    healed: bool,
+    /// Time on the CPU when a stall was healed.
+    cpu_ns_at_heal: Option<u64>,
+    /// Stops of a stutter that the kernel showed.
+    stops: u32,
+    /// What a wipe destroyed.
+    wiped: Option<String>,
+    /// The emptied directory was made one to start on.
+    formatted: bool,
+    /// It outlived the grace of a termination, and was killed.
+    overran: bool,
+}
+
+/// All deeds of a run on processes.
+#[derive(Debug)]
+pub struct Processes {
+    undo: UndoLog,
+    done: BTreeMap<(u32, String), Done>,
+}
+
+impl Processes {
+    pub fn new(undo: UndoLog) -> Processes {
+        Processes { undo, done: BTreeMap::new() }
+    }
+
+    pub fn inject(
+        &mut self,
+        fault: u32,
+        node: &str,
+        deed: Deed,
+        nodes: &mut dyn Nodes,
+    ) -> io::Result<()> {
+        let running = nodes.pid(node).and_then(Process::of).filter(Process::is_alive);
+        let process = running.ok_or_else(|| io::Error::other("it was not running"))?;
+        let undo = match is_stopping(deed) {
+            // A dead node is started again by its owner, who keeps the record of that.
+            false => None,
+            true => Some(self.undo.stopping(&process)?),
+        };
+        let done = Done {
+            deed,
+            process: process.clone(),
+            asked: Instant::now(),
+            undo,
+            healed: false,
+            cpu_ns_at_heal: None,
+            stops: 0,
+            wiped: None,
+            formatted: false,
+            overran: false,
+        };
+        self.done.insert((fault, node.to_string()), done);
+        match deed {
+            Deed::Terminate { .. } => process.terminate(),
+            deed if is_stopping(deed) => process.stop(),
+            _ => process.kill(),
+        }
+    }
+
+    /// The next beat of a stutter.
+    pub fn pulse(&mut self, fault: u32, node: &str, on: bool) -> io::Result<()> {
+        let done = self.done.get_mut(&(fault, node.to_string()));
+        let Some(done) = done.filter(|done| !done.healed) else { return Ok(()) };
+        let state = done.process.state();
+        if matches!(state, State::Gone | State::Zombie) {
+            return Err(io::Error::other(format!("pid {} has died", done.process.pid)));
+        }
+        if on {
+            return done.process.stop();
+        }
+        done.stops += u32::from(matches!(state, State::Stopped { .. }));
+        done.process.resume()
+    }
+
+    pub fn heal(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
+        let done = self.done.get_mut(&(fault, node.to_string()));
+        let Some(done) = done else { return Ok(()) };
+        done.healed = true;
+        if is_stopping(done.deed) {
+            done.stops += u32::from(matches!(done.process.state(), State::Stopped { .. }));
+            let cpu_ns = done.process.cpu_ns();
+            done.cpu_ns_at_heal = done.cpu_ns_at_heal.or(cpu_ns);
+            done.process.resume()?;
+            if let Some(undo) = done.undo.take() {
+                self.undo.undone(undo)?;
+            }
+            if done.process.is_alive() {
+                return Ok(());
+            }
+        }
+        done.end_the_overdue()?;
+        // It is down: by the fault, or because it died on its own since.
+        if done.deed == Deed::Wipe && done.wiped.is_none() {
+            // Cut short between the kill and the emptying: the disk is as it was, and so it starts.
+            done.wiped = Some("the disk was left alone".to_string());
+        }
+        let started = nodes.pid(node).and_then(Process::of);
+        match started.filter(|now| *now != done.process && now.is_alive()) {
+            Some(_) => Ok(()),
+            None if done.process.is_alive() => Err(io::Error::other("it is not down yet")),
+            None => nodes.start(node).map(|_| ()),
+        }
+    }
+
+    pub fn in_effect(
+        &mut self,
+        fault: u32,
+        node: &str,
+        nodes: &mut dyn Nodes,
+    ) -> Result<String, String> {
+        let key = (fault, node.to_string());
+        let done = self.done.get_mut(&key).ok_or("nothing was done to it")?;
+        let pid = done.process.pid;
+        let state = done.process.state();
+        let dead = matches!(state, State::Gone | State::Zombie);
+        match (done.deed, state) {
+            (Deed::Terminate { .. }, _) if dead => Ok(done.end_of_termination()),
+            (Deed::Terminate { .. }, state) => {
+                done.end_the_overdue().map_err(|error| error.to_string())?;
+                Err(format!("pid {pid}: {}", words(&state)))
+            }
+            (Deed::Kill, State::Gone) => Ok(format!("pid {pid} is gone")),
+            (Deed::Kill, State::Zombie) => Ok(format!("pid {pid} is dead")),
+            (Deed::Wipe, State::Gone | State::Zombie) => {
+                let wiped = match &done.wiped {
+                    Some(wiped) => wiped.clone(),
+                    None => destroy_data(&nodes.data_dir(node)).map_err(on_disk)?,
+                };
+                done.wiped = Some(wiped.clone());
+                if !done.formatted {
+                    nodes.format(node).map_err(on_disk)?;
+                    done.formatted = true;
+                }
+                Ok(format!("pid {pid} is dead, {wiped}"))
+            }
+            (deed, State::Stopped { threads }) if is_stopping(deed) => {
+                Ok(format!("pid {pid}: state T (stopped), {threads} threads"))
+            }
+            (_, state) => Err(format!("pid {pid}: {}", words(&state))),
+        }
+    }
+
+    pub fn over(
+        &mut self,
+        fault: u32,
+        node: &str,
+        nodes: &mut dyn Nodes,
+    ) -> Result<String, String> {
+        let key = (fault, node.to_string());
+        let Some(done) = self.done.get(&key) else {
+            return Ok("nothing was done to it".to_string());
+        };
+        let pid = done.process.pid;
+        if is_stopping(done.deed) {
+            match done.process.state() {
+                State::Alive(letter) => return done.progress(letter),
+                State::Stopped { .. } => return Err(format!("pid {pid}: state T (stopped)")),
+                State::Zombie | State::Gone => {}
+            }
+        }
+        let now = nodes.pid(node).and_then(Process::of).filter(|now| *now != done.process);
+        match now {
+            None => Err(format!("pid {pid} is dead, and no other runs")),
+            Some(now) => match now.state() {
+                State::Alive(letter) if is_stopping(done.deed) => {
+                    Ok(format!("pid {pid} died; pid {} runs, state {letter}", now.pid))
+                }
+                State::Alive(letter) => Ok(format!("pid {} runs, state {letter}", now.pid)),
+                state => Err(format!("pid {}: {}", now.pid, words(&state))),
+            },
+        }
+    }
+}
+
+impl Done {
+    /// Kills what has outlived its grace.
+    fn end_the_overdue(&mut self) -> io::Result<()> {
+        let Deed::Terminate { grace } = self.deed else { return Ok(()) };
+        let late = self.asked.elapsed() >= Duration::from_millis(grace.0);
+        if late && !self.overran && self.process.is_alive() {
+            self.overran = true;
+            return self.process.kill();
+        }
+        Ok(())
+    }
+
+    fn end_of_termination(&self) -> String {
+        let pid = self.process.pid;
+        match self.deed {
+            Deed::Terminate { grace } if self.overran => {
+                format!("OVERRUN: pid {pid} still ran {grace} after SIGTERM; dead of SIGKILL")
+            }
+            _ => {
+                let took = self.asked.elapsed().as_secs_f64();
+                format!("pid {pid} was seen dead {took:.3} s after SIGTERM")
+            }
+        }
+    }
+
+    /// Whether a continued process has really run again.
+    fn progress(&self, letter: char) -> Result<String, String> {
+        let pid = self.process.pid;
+        let stopped = match self.deed {
+            Deed::Stutter { .. } => format!("seen stopped {} times, ", self.stops),
+            _ => String::new(),
+        };
+        match (self.cpu_ns_at_heal, self.process.cpu_ns()) {
+            (Some(before), Some(now)) if now > before => {
+                let ran_ms = (now - before) as f64 / 1e6;
+                Ok(format!("pid {pid}: state {letter}, {stopped}ran {ran_ms:.3} ms since SIGCONT"))
+            }
+            (Some(_), Some(_)) => Err(format!("pid {pid}: state {letter}, has not run yet")),
+            // The system does not say: the state is all there is.
+            _ => Ok(format!("pid {pid}: state {letter}, {stopped}continued")),
+        }
+    }
+}
+
+/// It stops the process, and does not end it.
+fn is_stopping(deed: Deed) -> bool {
+    matches!(deed, Deed::Stall | Deed::Stutter { .. })
+}
+
+fn on_disk(error: io::Error) -> String {
+    format!("the disk: {error}")
+}
+
+fn words(state: &State) -> String {
+    match state {
+        State::Alive(letter) => format!("state {letter}"),
+        State::Stopped { .. } => "state T (stopped)".to_string(),
+        State::Zombie => "dead".to_string(),
+        State::Gone => "gone".to_string(),
+    }
+}

@@ -1,0 +1,418 @@
+//! What can be done to a node: the catalogue of deeds, their parameters, and what each of them needs.
+//!
+//! Promises: a deed is plain data with every parameter in it; printed as keys ([`Deed::parameters`]) and read again it is
+//! the same deed. To add one: a [`DeedName`] with its words here, its variant of [`Deed`], its keys in `raw` and
+//! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
+//! asks for each. Not here: whom it hits (roles), and how it is carried out.
+
+use crate::shape::Shape;
+use crate::units::Millis;
+use model::fault::Destroys;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt;
+
+/// A deed's word in plans, records and reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeedName {
+    Kill,
+    Terminate,
+    Stall,
+    Stutter,
+    Wipe,
+    Cut,
+    Isolate,
+    Flap,
+    Split,
+}
+
+impl DeedName {
+    pub const ALL: [DeedName; 9] = [
+        DeedName::Kill,
+        DeedName::Terminate,
+        DeedName::Stall,
+        DeedName::Stutter,
+        DeedName::Wipe,
+        DeedName::Cut,
+        DeedName::Isolate,
+        DeedName::Flap,
+        DeedName::Split,
+    ];
+
+    /// As plans spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeedName::Kill => "kill",
+            DeedName::Terminate => "terminate",
+            DeedName::Stall => "stall",
+            DeedName::Stutter => "stutter",
+            DeedName::Wipe => "wipe",
+            DeedName::Cut => "cut",
+            DeedName::Isolate => "isolate",
+            DeedName::Flap => "flap",
+            DeedName::Split => "split",
+        }
+    }
+
+    /// What it does, in a sentence, for `highwater list faults`.
+    pub fn about(self) -> &'static str {
+        match self {
+            DeedName::Kill => {
+                "SIGKILL; the process is started again on its own data when it is healed"
+            }
+            DeedName::Terminate => {
+                "SIGTERM, and SIGKILL to what outlives its grace; started again when it is healed"
+            }
+            DeedName::Stall => "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
+            DeedName::Stutter => "short stalls, one after the other, for as long as it is held",
+            DeedName::Wipe => "SIGKILL and an empty disk; started again with the same node id",
+            DeedName::Cut => "packets between the nodes and their peers are lost, or refused",
+            DeedName::Isolate => "cut off from every other node and from the clients",
+            DeedName::Flap => "a cut that comes and goes for as long as it is held",
+            DeedName::Split => "the whole cluster falls apart in a shape; clients reach all of it",
+        }
+    }
+
+    /// What must be there before it can be done at all.
+    pub fn needs(self) -> Needs {
+        match self {
+            DeedName::Kill
+            | DeedName::Terminate
+            | DeedName::Stall
+            | DeedName::Stutter
+            | DeedName::Wipe => Needs::Nothing,
+            DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
+                Needs::Namespaces
+            }
+        }
+    }
+
+    /// What of a node it lays hands on.
+    pub fn resource(self) -> Resource {
+        match self {
+            DeedName::Kill
+            | DeedName::Terminate
+            | DeedName::Stall
+            | DeedName::Stutter
+            | DeedName::Wipe => Resource::Process,
+            DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
+                Resource::Network
+            }
+        }
+    }
+
+    /// Which copies it destroys.
+    pub fn destroys(self) -> Destroys {
+        match self {
+            DeedName::Wipe => Destroys::Disk,
+            _ => Destroys::Nothing,
+        }
+    }
+}
+
+impl fmt::Display for DeedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a deed needs of the machine and of the target; a plan that needs what is not there is refused before anything is
+/// touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Processes of our own, which every local target has.
+    Nothing,
+    /// A network namespace for each node.
+    Namespaces,
+}
+
+impl Needs {
+    pub const ALL: [Needs; 2] = [Needs::Nothing, Needs::Namespaces];
+
+    /// For `highwater doctor`: what it takes, in a sentence.
+    pub fn about(self) -> &'static str {
+        match self {
+            Needs::Nothing => "signals to processes that we started; no privilege needed",
+            Needs::Namespaces => {
+                "a network namespace for each node: Linux, root or user namespaces, and the programs `ip`, `nft` and `nsenter`"
+            }
+        }
+    }
+
+    /// The deeds that need it.
+    pub fn deeds(self) -> impl Iterator<Item = DeedName> {
+        DeedName::ALL.into_iter().filter(move |deed| deed.needs() == self)
+    }
+}
+
+/// What faults can meet on. Two faults on one node's process exclude each other; cuts stack, and go with anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// One life at a time: what is dead can't be stopped, and the end of the one fault would undo the other.
+    Process,
+    Network,
+}
+
+impl Resource {
+    /// Whether two faults on it may be on one node at the same time.
+    pub fn stacks(self) -> bool {
+        match self {
+            Resource::Process => false,
+            Resource::Network => true,
+        }
+    }
+}
+
+/// Which packets a cut takes, as seen from the nodes that it hits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    #[default]
+    Both,
+    /// What the peers send: the nodes no longer hear them.
+    In,
+    /// What the nodes send: the peers no longer hear them.
+    Out,
+}
+
+impl Direction {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Both => "both",
+            Direction::In => "in",
+            Direction::Out => "out",
+        }
+    }
+
+    /// The nodes lose what the peers send.
+    pub fn takes_in(self) -> bool {
+        self != Direction::Out
+    }
+
+    /// The peers lose what the nodes send.
+    pub fn takes_out(self) -> bool {
+        self != Direction::In
+    }
+}
+
+/// What becomes of a packet that meets a cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// Nobody hears of it: senders wait and send again.
+    #[default]
+    Drop,
+    /// TCP is answered with a reset: connections break and dials are refused at once.
+    Reject,
+}
+
+impl How {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            How::Drop => "drop",
+            How::Reject => "reject",
+        }
+    }
+}
+
+/// Whose packets meet a cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connections {
+    #[default]
+    All,
+    /// Connections from before the cut; new ones come about.
+    Established,
+    /// Only dials; what stands goes on.
+    New,
+}
+
+impl Connections {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Connections::All => "all",
+            Connections::Established => "established",
+            Connections::New => "new",
+        }
+    }
+}
+
+/// What a deed does to the packets between a node and its peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    pub direction: Direction,
+    pub how: How,
+    pub connections: Connections,
+}
+
+/// Something that comes and goes while it is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// In effect for so long, …
+    pub on: Millis,
+    /// … then not for so long, and again.
+    pub off: Millis,
+}
+
+/// What is done to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// SIGKILL. Healed by starting the node again on its own data.
+    Kill,
+    /// SIGTERM; SIGKILL to what still runs after the grace. Healed by starting the node again.
+    Terminate { grace: Millis },
+    /// SIGSTOP. Healed by SIGCONT.
+    Stall,
+    /// SIGSTOP and SIGCONT in turn. Healed by SIGCONT.
+    Stutter { stopped: Millis, running: Millis },
+    /// SIGKILL, then everything in its data directory is destroyed. Healed by starting it again with the same node
+    /// id on an empty disk.
+    Wipe,
+    /// Packets between the node and its peers are lost.
+    Cut(Cut),
+    /// The same for all other nodes and the clients, in both directions.
+    Isolate { how: How, connections: Connections },
+    /// A cut and its end in turn.
+    Flap { on: Millis, off: Millis },
+    /// The node loses what those on the other side of the shape send, and they what it sends.
+    Split { shape: Shape },
+}
+
+impl Deed {
+    pub fn name(self) -> DeedName {
+        match self {
+            Deed::Kill => DeedName::Kill,
+            Deed::Terminate { .. } => DeedName::Terminate,
+            Deed::Stall => DeedName::Stall,
+            Deed::Stutter { .. } => DeedName::Stutter,
+            Deed::Wipe => DeedName::Wipe,
+            Deed::Cut(_) => DeedName::Cut,
+            Deed::Isolate { .. } => DeedName::Isolate,
+            Deed::Flap { .. } => DeedName::Flap,
+            Deed::Split { .. } => DeedName::Split,
+        }
+    }
+
+    /// The word for it in plans, records and reports.
+    pub fn as_str(self) -> &'static str {
+        self.name().as_str()
+    }
+
+    pub fn resource(self) -> Resource {
+        self.name().resource()
+    }
+
+    pub fn destroys(self) -> Destroys {
+        self.name().destroys()
+    }
+
+    /// What it does to packets, if it does anything to them.
+    pub fn cut(self) -> Option<Cut> {
+        match self {
+            Deed::Cut(cut) => Some(cut),
+            Deed::Isolate { how, connections } => {
+                Some(Cut { direction: Direction::Both, how, connections })
+            }
+            Deed::Flap { .. } | Deed::Split { .. } => Some(Cut::default()),
+            Deed::Kill
+            | Deed::Terminate { .. }
+            | Deed::Stall
+            | Deed::Stutter { .. }
+            | Deed::Wipe => None,
+        }
+    }
+
+    /// How it comes and goes while it is held.
+    pub fn rhythm(self) -> Option<Rhythm> {
+        match self {
+            Deed::Stutter { stopped, running } => Some(Rhythm { on: stopped, off: running }),
+            Deed::Flap { on, off } => Some(Rhythm { on, off }),
+            _ => None,
+        }
+    }
+
+    /// It holds a node back without ending it, so that it falls behind.
+    pub fn holds_back(self) -> bool {
+        matches!(self, Deed::Stall | Deed::Stutter { .. }) || self.cut().is_some()
+    }
+
+    /// How long it may take to be in effect, beyond what every fault is given.
+    pub fn takes_ms(self) -> u64 {
+        match self {
+            Deed::Terminate { grace } => grace.0,
+            _ => 0,
+        }
+    }
+
+    /// Its parameters by their keys in a plan, all of them.
+    pub fn parameters(self) -> Vec<(&'static str, Value)> {
+        let word = |word: &str| Value::Text(word.to_string());
+        let time = |time: Millis| Value::Text(time.to_string());
+        match self {
+            Deed::Kill | Deed::Stall | Deed::Wipe => Vec::new(),
+            Deed::Terminate { grace } => vec![("grace", time(grace))],
+            Deed::Stutter { stopped, running } => {
+                vec![("stopped", time(stopped)), ("running", time(running))]
+            }
+            Deed::Cut(cut) => vec![
+                ("direction", word(cut.direction.as_str())),
+                ("how", word(cut.how.as_str())),
+                ("connections", word(cut.connections.as_str())),
+            ],
+            Deed::Isolate { how, connections } => {
+                vec![("how", word(how.as_str())), ("connections", word(connections.as_str()))]
+            }
+            Deed::Flap { on, off } => vec![("cut", time(on)), ("whole", time(off))],
+            Deed::Split { shape } => {
+                let mut keys = vec![("shape", word(shape.as_str()))];
+                if let Shape::Racks(racks) = shape {
+                    keys.push(("racks", Value::Lists(racks.lists())));
+                }
+                keys
+            }
+        }
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The keys of a plan's fault: its name, and the parameters beside it.
+impl Serialize for Deed {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("name", self.as_str())?;
+        for (key, value) in self.parameters() {
+            map.serialize_entry(key, &value)?;
+        }
+        map.end()
+    }
+}
+
+/// A value as it stands behind a key of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value {
+    Text(String),
+    Number(u64),
+    List(Vec<String>),
+    Lists(Vec<Vec<String>>),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => f.write_str(text),
+            Value::Number(number) => number.fmt(f),
+            Value::List(items) => f.write_str(&items.join(" ")),
+            Value::Lists(lists) => {
+                let lists: Vec<String> = lists.iter().map(|list| list.join(" ")).collect();
+                f.write_str(&lists.join(" | "))
+            }
+        }
+    }
+}

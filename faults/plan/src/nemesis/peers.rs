@@ -1,0 +1,95 @@
+//! Whom a fault hits, and from whom it cuts each of them off.
+
+use super::Nemesis;
+use super::recipe_run::RecipeRun;
+use crate::deed::Deed;
+use crate::plan::{Peers, Pick};
+use crate::random::Stream;
+use crate::target::Peer;
+use model::fault::{FaultRecord, Role};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The nodes that a fault hits, each with its peers; those are empty for deeds that need none.
+pub type Victims = BTreeMap<String, BTreeSet<Peer>>;
+
+/// Draws among peers until one is another node.
+const DRAWS_MAX: u32 = 16;
+
+impl Nemesis {
+    /// The nodes of a role with their peers, or why there are none.
+    pub(super) fn victims(
+        &self,
+        deed: Deed,
+        on: &Role,
+        pick: Pick,
+        peers: Option<&Peers>,
+        partition: u32,
+        draw: u64,
+        run: Option<&RecipeRun>,
+    ) -> Result<Victims, String> {
+        if let Deed::Split { shape } = deed {
+            let cut = shape.fall_apart(&self.topology.nodes(), draw);
+            let as_peers = |nodes: BTreeSet<String>| nodes.into_iter().map(Peer::Node).collect();
+            return Ok(cut.into_iter().map(|(node, others)| (node, as_peers(others))).collect());
+        }
+        let nodes = self.resolve(on, pick, partition, draw, run)?;
+        let peers = match deed {
+            Deed::Isolate { .. } => &Peers::Everyone,
+            Deed::Cut(_) | Deed::Flap { .. } => peers.ok_or("it has no peers")?,
+            _ => return Ok(nodes.into_iter().map(|node| (node, BTreeSet::new())).collect()),
+        };
+        let mut stream = Stream::new(draw, "peers");
+        for _ in 0..DRAWS_MAX {
+            let found = self.peers(peers, partition, stream.next_u64(), run)?;
+            let others = |node: &String| -> BTreeSet<Peer> {
+                let own = Peer::Node(node.clone());
+                found.iter().filter(|peer| **peer != own).cloned().collect()
+            };
+            // A node that plays both parts is not hit: there is nothing to cut it off from.
+            let cut = nodes.iter().map(|node| (node.clone(), others(node)));
+            let cut: Victims = cut.filter(|(_, peers)| !peers.is_empty()).collect();
+            if !cut.is_empty() {
+                return Ok(cut);
+            }
+        }
+        Err(format!("`{peers}` came to nobody but {}", nodes.join(", ")))
+    }
+
+    fn peers(
+        &self,
+        peers: &Peers,
+        partition: u32,
+        draw: u64,
+        run: Option<&RecipeRun>,
+    ) -> Result<BTreeSet<Peer>, String> {
+        let nodes = || self.topology.nodes().into_iter().map(Peer::Node);
+        Ok(match peers {
+            Peers::Role(role) => {
+                let nodes = self.resolve(role, Pick::Any, partition, draw, run)?;
+                nodes.into_iter().map(Peer::Node).collect()
+            }
+            Peers::Nodes => nodes().collect(),
+            Peers::Clients => BTreeSet::from([Peer::Clients]),
+            Peers::Everyone => nodes().chain([Peer::Clients]).collect(),
+        })
+    }
+}
+
+/// Writes the peers that were found into the record: one text where they are the same for every node.
+pub fn note(record: &mut FaultRecord, victims: &Victims) {
+    let words = |peers: &BTreeSet<Peer>| {
+        let peers: Vec<String> = peers.iter().map(Peer::to_string).collect();
+        peers.join(" ")
+    };
+    let distinct: BTreeSet<&BTreeSet<Peer>> = victims.values().collect();
+    let text = match distinct.first() {
+        Some(peers) if distinct.len() == 1 => words(peers),
+        _ => {
+            let each = victims.iter().map(|(node, peers)| format!("{node}: {}", words(peers)));
+            each.collect::<Vec<String>>().join("; ")
+        }
+    };
+    if !text.is_empty() {
+        record.parameters.insert("cut_from".to_string(), text);
+    }
+}
