@@ -25,12 +25,14 @@ use crate::target::Software;
 use crate::target::bundled::Bundled;
 use crate::target::kafka::Kafka;
 use crate::target::local::{Layout, Local};
+use crate::target::world;
 use anyhow::{Context, Result};
 use checker::Checker;
 use clients::producer::Sessions;
 use inject::UndoLog;
 use load::{Load, Shared};
 use model::history::{Event, Phase};
+use plan::deed::Needs;
 use plan::{Controllers, Plan, Schedule, TargetKind};
 use reports::facts::Facts;
 use reports::words::grouped;
@@ -69,6 +71,7 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
     let started_wall_ms = wall_ms();
     // What is not there is told before anything is made.
     let kafka = kafka(request.plan)?;
+    let world = world::own(request.plan)?;
     let run = request.store.create_run(&request.plan.name, request.seed, started_wall_ms)?;
     let clock = Clock::start();
     let cluster_id = cluster_id(request.seed, started_wall_ms);
@@ -90,7 +93,7 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
         )
     })?;
     let layout = layout(request.plan, cluster_id);
-    let cluster = Local::prepare(layout, software, &run.file("nodes"), undo.clone())?;
+    let cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
     record.brokers = cluster.brokers();
     run.write_json("run.json", &record)?;
 
@@ -111,6 +114,9 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
     let excerpts = collect::excerpts(&run, &facts);
     facts.excerpts = excerpts;
     // From here on everything can be made again from what is stored.
+    if collect::keeps_data(&facts, request.keep_data) {
+        stopped.keep_disks();
+    }
     collect::save(&run, &mut facts, request.keep_data)?;
     progress.finish();
     undo.finish().context("cannot remove the undo records")?;
@@ -143,6 +149,7 @@ fn layout(plan: &Plan, cluster_id: String) -> Layout {
         fast: plan.target.profile == plan::Profile::Fast,
         properties: plan.target.properties.clone(),
         cluster_id,
+        disks: plan.needs().contains(&Needs::Disks),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod bundled;
 pub mod kafka;
 pub mod local;
+pub mod world;
 
 use anyhow::Result;
 use std::collections::BTreeMap;

@@ -104,7 +104,7 @@ fn faults(axis: &TimeAxis, facts: &Facts) -> String {
         "state",
         "evidence",
     ];
-    let legend = "<span class=\"key kill\">kill</span><span class=\"key stall\">stall</span><span class=\"key wipe\">wipe</span> a band runs from asked to cleared, the mark is the confirmation";
+    let legend = "<span class=\"key kill\">process ended</span><span class=\"key stall\">process stopped</span><span class=\"key wipe\">disk</span><span class=\"key cut\">network</span> a band runs from asked to cleared, the mark is the confirmation";
     figure("Faults", legend, svg, table(&format!("{} faults as a table", rows.len()), &head, &rows))
 }
 
@@ -130,7 +130,10 @@ fn fault_band(svg: &mut Svg, axis: &TimeAxis, fault: &FaultRecord, y: f64, heigh
 
 fn class_of(name: &str) -> &str {
     match name {
-        "kill" | "stall" | "wipe" => name,
+        "kill" | "terminate" => "kill",
+        "stall" | "stutter" => "stall",
+        "wipe" | "power-loss" => "wipe",
+        "cut" | "isolate" | "flap" | "split" => "cut",
         _ => "other",
     }
 }

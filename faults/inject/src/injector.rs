@@ -8,6 +8,7 @@ mod disk;
 mod processes;
 
 use crate::net::{Cuts, World};
+use crate::power::Disk;
 use crate::undo::UndoLog;
 use plan::deed::{Deed, Resource};
 use plan::target::{Action, Event, Expect, Peer};
@@ -31,6 +32,11 @@ pub trait Nodes {
     /// Makes the emptied data directory one that the node starts on: a `meta.properties` with the same cluster and
     /// node id, and a directory id of its own, as a new disk has.
     fn format(&mut self, node: &str) -> io::Result<()>;
+
+    /// The file system that the node's data is on; `None`: it shares the machine's, whose power nobody cuts.
+    fn disk(&mut self, _node: &str) -> Option<&mut Disk> {
+        None
+    }
 
     /// The network in which each node has a namespace of its own; `None`: they have none, and can't be cut off.
     fn network(&self) -> Option<&World> {

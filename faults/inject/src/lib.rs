@@ -14,10 +14,12 @@
 
 pub mod injector;
 pub mod net;
+pub mod power;
 pub mod process;
 pub mod undo;
 
 pub use injector::{Injector, Nodes};
 pub use net::World;
+pub use power::Disk;
 pub use process::Process;
 pub use undo::UndoLog;

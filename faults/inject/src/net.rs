@@ -26,6 +26,8 @@ mod ways;
 mod world;
 
 pub(crate) use cuts::Cuts;
+pub(crate) use namespace::run;
+pub use namespace::separate_mounts;
 pub use world::{World, can_enter};
 
 #[cfg(test)]

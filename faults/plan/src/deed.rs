@@ -21,6 +21,7 @@ pub enum DeedName {
     Stall,
     Stutter,
     Wipe,
+    PowerLoss,
     Cut,
     Isolate,
     Flap,
@@ -28,12 +29,13 @@ pub enum DeedName {
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 9] = [
+    pub const ALL: [DeedName; 10] = [
         DeedName::Kill,
         DeedName::Terminate,
         DeedName::Stall,
         DeedName::Stutter,
         DeedName::Wipe,
+        DeedName::PowerLoss,
         DeedName::Cut,
         DeedName::Isolate,
         DeedName::Flap,
@@ -48,6 +50,7 @@ impl DeedName {
             DeedName::Stall => "stall",
             DeedName::Stutter => "stutter",
             DeedName::Wipe => "wipe",
+            DeedName::PowerLoss => "power-loss",
             DeedName::Cut => "cut",
             DeedName::Isolate => "isolate",
             DeedName::Flap => "flap",
@@ -67,6 +70,9 @@ impl DeedName {
             DeedName::Stall => "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
             DeedName::Stutter => "short stalls, one after the other, for as long as it is held",
             DeedName::Wipe => "SIGKILL and an empty disk; started again with the same node id",
+            DeedName::PowerLoss => {
+                "the machine goes dark: whatever its disk had not been told to keep is gone; started again when it is healed"
+            }
             DeedName::Cut => "packets between the nodes and their peers are lost, or refused",
             DeedName::Isolate => "cut off from every other node and from the clients",
             DeedName::Flap => "a cut that comes and goes for as long as it is held",
@@ -82,6 +88,7 @@ impl DeedName {
             | DeedName::Stall
             | DeedName::Stutter
             | DeedName::Wipe => Needs::Nothing,
+            DeedName::PowerLoss => Needs::Disks,
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Needs::Namespaces
             }
@@ -95,7 +102,8 @@ impl DeedName {
             | DeedName::Terminate
             | DeedName::Stall
             | DeedName::Stutter
-            | DeedName::Wipe => Resource::Process,
+            | DeedName::Wipe
+            | DeedName::PowerLoss => Resource::Process,
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Resource::Network
             }
@@ -106,6 +114,7 @@ impl DeedName {
     pub fn destroys(self) -> Destroys {
         match self {
             DeedName::Wipe => Destroys::Disk,
+            DeedName::PowerLoss => Destroys::Unsynced,
             _ => Destroys::Nothing,
         }
     }
@@ -125,10 +134,12 @@ pub enum Needs {
     Nothing,
     /// A network namespace for each node.
     Namespaces,
+    /// A file system of its own for each node.
+    Disks,
 }
 
 impl Needs {
-    pub const ALL: [Needs; 2] = [Needs::Nothing, Needs::Namespaces];
+    pub const ALL: [Needs; 3] = [Needs::Nothing, Needs::Namespaces, Needs::Disks];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
@@ -136,6 +147,9 @@ impl Needs {
             Needs::Nothing => "signals to processes that we started; no privilege needed",
             Needs::Namespaces => {
                 "a network namespace for each node: Linux, root or user namespaces, and the programs `ip`, `nft` and `nsenter`"
+            }
+            Needs::Disks => {
+                "an ext4 in a file for each node: Linux, root, loop devices, and the programs `mkfs.ext4`, `mount` and `umount`"
             }
         }
     }
@@ -269,6 +283,9 @@ pub enum Deed {
     /// SIGKILL, then everything in its data directory is destroyed. Healed by starting it again with the same node
     /// id on an empty disk.
     Wipe,
+    /// The node's disk loses what it had not been told to keep, and the process is killed. Healed by starting it again on
+    /// what is left.
+    PowerLoss,
     /// Packets between the node and its peers are lost.
     Cut(Cut),
     /// The same for all other nodes and the clients, in both directions.
@@ -287,6 +304,7 @@ impl Deed {
             Deed::Stall => DeedName::Stall,
             Deed::Stutter { .. } => DeedName::Stutter,
             Deed::Wipe => DeedName::Wipe,
+            Deed::PowerLoss => DeedName::PowerLoss,
             Deed::Cut(_) => DeedName::Cut,
             Deed::Isolate { .. } => DeedName::Isolate,
             Deed::Flap { .. } => DeedName::Flap,
@@ -319,7 +337,8 @@ impl Deed {
             | Deed::Terminate { .. }
             | Deed::Stall
             | Deed::Stutter { .. }
-            | Deed::Wipe => None,
+            | Deed::Wipe
+            | Deed::PowerLoss => None,
         }
     }
 
@@ -350,7 +369,7 @@ impl Deed {
         let word = |word: &str| Value::Text(word.to_string());
         let time = |time: Millis| Value::Text(time.to_string());
         match self {
-            Deed::Kill | Deed::Stall | Deed::Wipe => Vec::new(),
+            Deed::Kill | Deed::Stall | Deed::Wipe | Deed::PowerLoss => Vec::new(),
             Deed::Terminate { grace } => vec![("grace", time(grace))],
             Deed::Stutter { stopped, running } => {
                 vec![("stopped", time(stopped)), ("running", time(running))]

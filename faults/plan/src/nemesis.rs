@@ -22,6 +22,7 @@ mod recipe_run;
 mod roles;
 
 use crate::deed::Deed;
+use crate::deed::Resource;
 use crate::plan::{Limits, Peers, Pick, Plan};
 use crate::schedule::{Item, Schedule, What};
 use crate::target::{Action, Event, Topology};
@@ -182,6 +183,13 @@ impl Nemesis {
     pub fn damaged(&self) -> BTreeSet<String> {
         let damaging = self.damages.values().filter(|damage| damage.is_damaging());
         damaging.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
+    }
+
+    /// Nodes whose processes a fault has ended or stopped, or not yet brought back.
+    pub fn downed(&self) -> BTreeSet<String> {
+        let damaging = self.damages.values().filter(|damage| damage.is_damaging());
+        let processes = damaging.filter(|damage| damage.resource() == Resource::Process);
+        processes.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
     }
 
     /// When the next [`Event::Tick`] is wanted at the latest; `None` when nothing is left to do.

@@ -62,7 +62,9 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
             let cluster_id = cluster_id(0, wall_ms);
             let software = Bundled::new(defects, wall_ms as u64, cluster_id.clone())?;
             let fast = !kafka_defaults;
-            let layout = Layout { brokers: nodes, controllers, fast, properties, cluster_id };
+            let disks = false;
+            let layout =
+                Layout { brokers: nodes, controllers, fast, properties, cluster_id, disks };
             up(layout, software, &store, json)
         }
         ClusterCommand::Status { json, store } => status(&store, json),
@@ -105,7 +107,7 @@ fn up(layout: Layout, software: Bundled, store: &StoreArgs, json: bool) -> Resul
             undo_dir.display()
         )
     })?;
-    let mut cluster = Local::prepare(layout, Box::new(software), &dir, undo.clone())?;
+    let mut cluster = Local::prepare(layout, Box::new(software), None, &dir, undo.clone())?;
     let names: Vec<String> = cluster.names().map(String::from).collect();
     for name in &names {
         cluster.start(name)?;

@@ -8,6 +8,7 @@ use crate::recorder::wall_ms;
 use crate::run_record;
 use crate::runner::{self, Finished, Request};
 use crate::store::{RunDir, Store};
+use crate::target::world;
 use anyhow::Result;
 use model::finding::Kind;
 use model::verdict::Word;
@@ -45,6 +46,10 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
             )?;
         }
         return Ok(ExitCode::SUCCESS);
+    }
+    // Before there is a second thread.
+    for cell in cells {
+        world::own(&cell.plan)?;
     }
     let interrupt = Interrupt::install()?;
     let started_wall_ms = wall_ms();

@@ -6,6 +6,7 @@ use crate::target::Software;
 use crate::target::kafka::Kafka;
 use anyhow::{Context, Result};
 use inject::undo;
+use plan::deed::{DeedName, Needs};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -70,39 +71,43 @@ fn can_be_written(dir: &Path) -> std::io::Result<()> {
 }
 
 /// What can be done here, with how, or what would enable it.
-fn abilities(store: &Store) -> Vec<(&'static str, bool, String)> {
-    let own_signals = inject::Process::own().is_ok();
-    let store_dir = can_be_written(store.root());
+fn abilities(store: &Store) -> Vec<(String, bool, String)> {
+    let mut abilities = vec![
+        able("bundled cluster", Ok("this program's own broker, nothing to install".to_string())),
+        able(
+            "Apache Kafka cluster",
+            Kafka::find(None, 0)
+                .map(|kafka| format!("{}, {}", kafka.name(), kafka.java()))
+                .map_err(|error| error.to_string()),
+        ),
+    ];
+    for need in Needs::ALL {
+        let deeds: Vec<&str> = need.deeds().map(DeedName::as_str).collect();
+        let possible = match need {
+            Needs::Nothing => inject::Process::own().map(|_| ()).map_err(|e| e.to_string()),
+            Needs::Namespaces => inject::net::can_enter(),
+            Needs::Disks => inject::power::can_make(&std::env::temp_dir()),
+        };
+        let how = possible.map(|()| need.about().to_string());
+        abilities.push(able(&format!("faults {}", deeds.join(", ")), how));
+    }
+    let root = store.root().display();
+    abilities.push(able(
+        "run directory",
+        can_be_written(store.root())
+            .map(|()| format!("{root} can be written to"))
+            .map_err(|error| format!("{root}: {error}; choose another with --out")),
+    ));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    vec![
-        ("bundled cluster", true, "this program's own broker, nothing to install".to_string()),
-        match Kafka::find(None, 0) {
-            Ok(kafka) => {
-                ("Apache Kafka cluster", true, format!("{}, {}", kafka.name(), kafka.java()))
-            }
-            Err(error) => ("Apache Kafka cluster", false, error.to_string()),
-        },
-        (
-            "faults kill, stall, wipe",
-            own_signals,
-            "signals to processes that we started; no privilege needed".to_string(),
-        ),
-        (
-            "run directory",
-            store_dir.is_ok(),
-            match store_dir {
-                Ok(()) => format!("{} can be written to", store.root().display()),
-                Err(error) => {
-                    format!("{}: {error}; choose another with --out", store.root().display())
-                }
-            },
-        ),
-        (
-            "three brokers, clients and checker",
-            cores >= 2,
-            format!(
-                "{cores} cores; the everyday plan wants two or more for its 10,000 records a second"
-            ),
-        ),
-    ]
+    let wanted = format!(
+        "{cores} cores; the everyday plan wants two or more for its 10,000 records a second"
+    );
+    let enough = if cores >= 2 { Ok(wanted) } else { Err(wanted) };
+    abilities.push(able("three brokers, clients and checker", enough));
+    abilities
+}
+
+fn able(what: &str, how: Result<String, String>) -> (String, bool, String) {
+    let is_possible = how.is_ok();
+    (what.to_string(), is_possible, how.unwrap_or_else(|why| why))
 }

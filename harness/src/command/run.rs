@@ -6,6 +6,7 @@ use crate::exit::Refused;
 use crate::interrupt::Interrupt;
 use crate::runner::{self, Request};
 use crate::store::Store;
+use crate::target::world;
 use anyhow::Result;
 use node::defect::Defect;
 use plan::{Schedule, TargetKind, shipped};
@@ -67,6 +68,8 @@ pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let store = Store::at(&args.store.out);
+    // Before there is a second thread.
+    world::own(&plan)?;
     let interrupt = Interrupt::install()?;
     let finished = runner::run(Request {
         plan: &plan,

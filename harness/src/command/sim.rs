@@ -112,6 +112,9 @@ fn subject(args: &SimArgs) -> Result<Subject> {
         ))
         .into());
     }
+    if let Some(why) = sim::planned::refusal(&plan) {
+        return Err(Refused::usage(why).into());
+    }
     plan.target.defects.extend(args.defect.iter().cloned());
     Ok(Subject::Plan { plan: Box::new(plan), name: name.clone(), insiders })
 }

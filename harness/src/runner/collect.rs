@@ -72,10 +72,14 @@ fn stamp(wall_ms: i64) -> String {
     format!("{day}T{time}.{:03}Z", wall_ms.rem_euclid(1000))
 }
 
+/// Whether the nodes' data is worth its weight: somebody asked for it, or will want to know what went wrong.
+pub fn keeps_data(facts: &Facts, keep_data: bool) -> bool {
+    keep_data || facts.verdict.verdict == Word::Broken
+}
+
 /// Writes verdict and reports, and drops what need not be kept.
 pub fn save(run: &RunDir, facts: &mut Facts, keep_data: bool) -> Result<()> {
-    let broken = facts.verdict.verdict == Word::Broken;
-    if !broken && !keep_data {
+    if !keeps_data(facts, keep_data) {
         for node in facts.brokers.keys() {
             // Data without a finding is only weight. What can't be deleted stays: no reason to lose a verdict.
             let _ = fs::remove_dir_all(run.node_dir(node).join("data"));

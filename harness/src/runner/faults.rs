@@ -233,7 +233,7 @@ impl<'s, 'a> Stage<'s, 'a> {
     /// A node that ended by itself is seen by everyone: it is a fact of the cluster, and nobody's fault of ours.
     fn node_ended(&mut self, node: String, how: String) -> Result<()> {
         let at_ms = self.now_ms();
-        let ours = self.nemesis.damaged().contains(&node);
+        let ours = self.nemesis.downed().contains(&node);
         if !ours {
             self.live.progress.say(at_ms, &format!("{node} ended by itself: {how}"));
             self.live.record.warnings.push(format!(

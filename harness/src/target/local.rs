@@ -1,4 +1,5 @@
-//! A cluster of real processes on loopback, each with a directory, ports and a log of its own.
+//! A cluster of real processes on this machine, each with a directory, ports and a log of its own: on loopback, or each in
+//! a network namespace of its own; on the machine's disk, or each on one of its own.
 //!
 //! Promises: a process that this module started is known by its pid and start time, is in the undo records before
 //! anything else happens to it, and is ended by [`Local::stop_all`] whatever became of it. Nodes are in process
@@ -7,15 +8,15 @@
 
 use super::Software;
 use anyhow::{Context, Result, bail};
-use inject::{Nodes, Process, UndoLog};
+use inject::{Disk, Nodes, Process, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What the cluster is made of.
@@ -28,16 +29,27 @@ pub struct Layout {
     /// Further broker properties by Kafka's names; they win over the profile.
     pub properties: BTreeMap<String, String>,
     pub cluster_id: String,
+    /// Each node's data on a file system of its own.
+    pub disks: bool,
 }
+
+/// Largest size of a node's own disk; an image takes no room before it is written to.
+const DISK_BYTES: u64 = 8 << 30;
+/// In a namespace of its own nobody else has a node's ports.
+const BROKER_PORT: u16 = 9092;
+const CONTROLLER_PORT: u16 = 9093;
 
 /// One process of the cluster.
 struct Node {
     member: Member,
     roles: &'static str,
+    address: Ipv4Addr,
     broker_port: u16,
     controller_port: u16,
     dir: PathBuf,
     child: Option<Child>,
+    /// The file system of its data, where it has one of its own.
+    disk: Option<Disk>,
     /// The undo record of the process that runs.
     undo: Option<u64>,
 }
@@ -46,6 +58,8 @@ pub struct Local {
     layout: Layout,
     software: Box<dyn Software>,
     nodes: Vec<Node>,
+    /// The network of namespaces that the nodes are in; none: the machine's own loopback.
+    world: Option<World>,
     undo: UndoLog,
 }
 
@@ -54,6 +68,7 @@ impl Local {
     pub fn prepare(
         layout: Layout,
         software: Box<dyn Software>,
+        mut world: Option<World>,
         dir: &Path,
         undo: UndoLog,
     ) -> Result<Local> {
@@ -74,17 +89,34 @@ impl Local {
                 (true, _) => "broker",
                 (false, _) => "controller",
             };
+            let at = 2 * index as usize;
+            let (address, broker_port, controller_port) = match &mut world {
+                None => (Ipv4Addr::LOCALHOST, ports[at], ports[at + 1]),
+                Some(world) => {
+                    let joined = world.join(&name, index + 1);
+                    let address =
+                        joined.with_context(|| format!("no network namespace for {name}"))?;
+                    (address, BROKER_PORT, CONTROLLER_PORT)
+                }
+            };
+            let dir = dir.join(&name);
+            let disk = match layout.disks {
+                true => Some(own_disk(&dir)?),
+                false => None,
+            };
             nodes.push(Node {
-                dir: dir.join(&name),
+                dir,
                 member: Member { id: index as i32 + 1, name },
                 roles,
-                broker_port: ports[2 * index as usize],
-                controller_port: ports[2 * index as usize + 1],
+                address,
+                broker_port,
+                controller_port,
                 child: None,
+                disk,
                 undo: None,
             });
         }
-        let cluster = Local { layout, software, nodes, undo };
+        let cluster = Local { layout, software, nodes, world, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -116,7 +148,7 @@ impl Local {
     /// `host:port` of every broker, with commas between.
     pub fn bootstrap(&self) -> String {
         let brokers = self.nodes.iter().filter(|n| n.roles.contains("broker"));
-        brokers.map(|n| format!("127.0.0.1:{}", n.broker_port)).collect::<Vec<_>>().join(",")
+        brokers.map(|n| format!("{}:{}", n.address, n.broker_port)).collect::<Vec<_>>().join(",")
     }
 
     /// A node's directory: its `server.properties`, `broker.log` and `data`.
@@ -159,6 +191,9 @@ impl Local {
         // Its command line holds an absolute path in this run's directory: no other process has that.
         let record = undo.starting(name, &self.software.marker(&config))?;
         let mut command = self.software.command(&config);
+        if let Some(world) = &self.world {
+            command = inside(world, name, &command)?;
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -220,6 +255,17 @@ impl Local {
         }
     }
 
+    /// The data of nodes with disks of their own is put into their directories, for whoever wants to look at it later.
+    pub fn keep_disks(&mut self) {
+        for node in &mut self.nodes {
+            let Some(disk) = node.disk.take() else { continue };
+            if let Err(error) = disk.keep() {
+                // No reason to lose a verdict.
+                tracing::warn!(node = node.member.name, %error, "its data could not be kept");
+            }
+        }
+    }
+
     /// Lets the processes live on when this value ends: somebody else stops them.
     pub fn leave(mut self) {
         for node in &mut self.nodes {
@@ -233,14 +279,15 @@ impl Local {
 
     fn properties(&self, node: &Node) -> String {
         let voters = self.nodes.iter().filter(|n| n.roles.contains("controller"));
-        let voters: Vec<String> =
-            voters.map(|n| format!("{}@127.0.0.1:{}", n.member.id, n.controller_port)).collect();
+        let voters: Vec<String> = voters
+            .map(|n| format!("{}@{}:{}", n.member.id, n.address, n.controller_port))
+            .collect();
         let mut listeners = Vec::new();
         if node.roles.contains("broker") {
-            listeners.push(format!("PLAINTEXT://127.0.0.1:{}", node.broker_port));
+            listeners.push(format!("PLAINTEXT://{}:{}", node.address, node.broker_port));
         }
         if node.roles.contains("controller") {
-            listeners.push(format!("CONTROLLER://127.0.0.1:{}", node.controller_port));
+            listeners.push(format!("CONTROLLER://{}:{}", node.address, node.controller_port));
         }
         let mut properties: BTreeMap<String, String> = BTreeMap::new();
         let mut set = |name: &str, value: String| properties.insert(name.to_string(), value);
@@ -264,7 +311,8 @@ impl Local {
         set("controller.quorum.voters", voters.join(","));
         set("listeners", listeners.join(","));
         if node.roles.contains("broker") {
-            set("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{}", node.broker_port));
+            let listener = format!("PLAINTEXT://{}:{}", node.address, node.broker_port);
+            set("advertised.listeners", listener);
             set("inter.broker.listener.name", "PLAINTEXT".to_string());
         }
         set("controller.listener.names", "CONTROLLER".to_string());
@@ -304,6 +352,14 @@ impl Nodes for Local {
         self.node(node).map(|n| n.dir.join("data")).unwrap_or_default()
     }
 
+    fn disk(&mut self, node: &str) -> Option<&mut Disk> {
+        self.nodes.iter_mut().find(|n| n.member.name == node)?.disk.as_mut()
+    }
+
+    fn network(&self) -> Option<&World> {
+        self.world.as_ref()
+    }
+
     fn format(&mut self, node: &str) -> std::io::Result<()> {
         let Some(node) = self.node(node) else { return Ok(()) };
         let data = node.dir.join("data");
@@ -316,6 +372,28 @@ impl Drop for Local {
         // Whatever ended the run, its processes end with it.
         self.stop_all(Duration::ZERO);
     }
+}
+
+/// A file system of its own for the data of the node with this directory.
+fn own_disk(dir: &Path) -> Result<Disk> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Disk::make(&dir.join("disk.img"), &dir.join("data"), DISK_BYTES)
+        .with_context(|| format!("cannot make a disk of its own in {}", dir.display()))
+}
+
+/// The same command in the node's namespace.
+fn inside(world: &World, node: &str, command: &Command) -> Result<Command> {
+    let mut inside = world
+        .command(node, command.get_program())
+        .with_context(|| format!("{node} has no network namespace"))?;
+    inside.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => inside.env(name, value),
+            None => inside.env_remove(name),
+        };
+    }
+    Ok(inside)
 }
 
 /// Forgets a process that ended, and tells how it did.

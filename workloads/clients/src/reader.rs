@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// Records of one poll loop before they are written down.
 const BATCH_RECORDS_MAX: usize = 2000;
+/// How long a reader waits for the bounds of a log that its position fell out of.
+const BOUNDS_WAIT: Duration = Duration::from_secs(2);
 
 /// What a reader needs to know.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ pub struct ReaderTask {
 }
 
 /// librdkafka's talk goes to the log, at a level that nobody sees by default.
-pub(crate) struct Silent;
+struct Silent;
 
 impl ClientContext for Silent {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -195,8 +197,8 @@ impl ReaderTask {
 }
 
 /// One pass of one reader over its topic.
-struct Pass {
-    task: ReaderTask,
+pub(crate) struct Pass {
+    pub(crate) task: ReaderTask,
     pass: u32,
     consumer: BaseConsumer<Silent>,
     history: Arc<dyn History>,
@@ -204,10 +206,12 @@ struct Pass {
     positions: BTreeMap<u32, i64>,
     /// Partitions that were at their end when last polled.
     at_end: BTreeSet<u32>,
+    /// Some position is not in its log any more.
+    is_outside: bool,
 }
 
 impl Pass {
-    fn open(
+    pub(crate) fn open(
         task: ReaderTask,
         pass: u32,
         kind: PassKind,
@@ -223,6 +227,7 @@ impl Pass {
             history,
             positions: BTreeMap::new(),
             at_end: BTreeSet::new(),
+            is_outside: false,
         };
         this.record(Event::PassBegan { reader: session, pass, kind });
         let mut assignment = TopicPartitionList::new();
@@ -259,7 +264,7 @@ impl Pass {
     }
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
-    fn poll_batch(&mut self, wait: Duration) -> usize {
+    pub(crate) fn poll_batch(&mut self, wait: Duration) -> usize {
         let Batch { records, ends, errors } = Batch::poll(&self.consumer, &self.task, wait);
         let count = records.values().map(Vec::len).sum();
         for (partition, records) in &records {
@@ -275,6 +280,11 @@ impl Pass {
         }
         for error in errors {
             self.failed(&error);
+        }
+        if self.is_outside
+            && let Err(error) = self.bring_back()
+        {
+            tracing::debug!(%error, "not brought back yet");
         }
         count
     }
@@ -310,50 +320,41 @@ impl Pass {
             RDKafkaErrorCode::OffsetOutOfRange,
             RDKafkaErrorCode::LogTruncation,
         ];
-        if code.is_some_and(|code| lost_position.contains(&code)) {
-            for partition in 0..self.task.partitions {
-                self.bring_back(partition);
+        self.is_outside |= code.is_some_and(|code| lost_position.contains(&code));
+    }
+
+    /// Puts a reader whose position is outside of a log back to the nearer bound. Where the bounds can't be had yet it is
+    /// tried again with the next poll.
+    ///
+    /// The library has stopped fetching what it had no position for, and takes no seek there: so all logs are assigned
+    /// anew, each from where this reader stands.
+    fn bring_back(&mut self) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::new();
+        let mut moved = Vec::new();
+        for partition in 0..self.task.partitions {
+            let number = partition as i32;
+            let (start, end) =
+                self.consumer.fetch_watermarks(&self.task.topic, number, BOUNDS_WAIT)?;
+            let position = self.positions.get(&partition).copied().unwrap_or(start);
+            let inside = position.clamp(start, end.max(start));
+            if inside != position {
+                moved.push((partition, position, inside));
             }
+            assignment.add_partition_offset(&self.task.topic, number, Offset::Offset(inside))?;
         }
+        self.consumer.assign(&assignment)?;
+        self.is_outside = false;
+        for (partition, offset, inside) in moved {
+            let log = self.log(partition);
+            self.at_end.remove(&partition);
+            self.positions.insert(partition, inside);
+            self.record_reader(ReaderEvent::OutOfRange { log, offset, reset_to: Some(inside) });
+            self.record_reader(ReaderEvent::Seek { log, offset: inside });
+        }
+        Ok(())
     }
 
-    /// Puts a reader whose position is outside the log back to the nearer bound; leaves all others alone.
-    fn bring_back(&mut self, partition: u32) {
-        let wait = Duration::from_secs(2);
-        let Ok((start, end)) =
-            self.consumer.fetch_watermarks(&self.task.topic, partition as i32, wait)
-        else {
-            return;
-        };
-        let position = self.positions.get(&partition).copied().unwrap_or(start);
-        if position >= start && position <= end {
-            // Inside, but librdkafka may have dropped its position with the error: start it again where it was.
-            let _ = self.consumer.seek(
-                &self.task.topic,
-                partition as i32,
-                Offset::Offset(position),
-                wait,
-            );
-            return;
-        }
-        let reset_to = if position < start { start } else { end };
-        let log = self.log(partition);
-        self.record_reader(ReaderEvent::OutOfRange {
-            log,
-            offset: position,
-            reset_to: Some(reset_to),
-        });
-        if self
-            .consumer
-            .seek(&self.task.topic, partition as i32, Offset::Offset(reset_to), wait)
-            .is_ok()
-        {
-            self.positions.insert(partition, reset_to);
-            self.record_reader(ReaderEvent::Seek { log, offset: reset_to });
-        }
-    }
-
-    fn close(self, complete: bool) {
+    pub(crate) fn close(self, complete: bool) {
         let session = self.task.session;
         self.record(Event::PassEnded { reader: session, pass: self.pass, complete });
         drop(self.consumer);

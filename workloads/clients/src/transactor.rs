@@ -6,16 +6,14 @@
 //! ended when the thread ends, by a session that takes its transactional id. Not here: which outcomes a log may then show.
 
 use crate::producer::{Client, Orders, ProducerTask, RunningProducer, announce, create, drain};
-use crate::reader::{Batch, ReaderTask, Silent};
+use crate::reader::{Pass, ReaderTask};
 use crate::{History, outcome};
 use generator::open_loop::Due;
 use generator::random::Random;
 use generator::stamp::{self, Stamp};
-use model::history::{Ending, Event, LogRef, Outcome, PassKind, ReaderEvent, RecordId, Session};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use model::history::{Ending, Event, LogRef, Outcome, PassKind, RecordId, Session};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, Producer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,14 +43,14 @@ pub fn start(
     task: TransactorTask,
     history: Arc<dyn History>,
 ) -> Result<RunningProducer, KafkaError> {
-    let polls = Polls::open(task.reader.clone(), history.clone())?;
+    let reader = Pass::open(task.reader.clone(), 0, PassKind::Live, history.clone())?;
     let name = task.producer.name.clone();
     Ok(RunningProducer::spawn(name, move |orders| {
         let now_ns = history.now().mono_ns;
         let worker = Worker {
             orders,
             history,
-            polls,
+            reader,
             pending: VecDeque::new(),
             fenced_ns: now_ns,
             value: Vec::new(),
@@ -60,65 +58,6 @@ pub fn start(
         };
         worker.run();
     }))
-}
-
-/// The reader beside the producer.
-struct Polls {
-    task: ReaderTask,
-    consumer: BaseConsumer<Silent>,
-    history: Arc<dyn History>,
-}
-
-impl Polls {
-    fn open(task: ReaderTask, history: Arc<dyn History>) -> Result<Polls, KafkaError> {
-        let consumer: BaseConsumer<Silent> = task.config().create_with_context(Silent)?;
-        let (reader, name, settings) = (task.session, task.name.clone(), task.settings.clone());
-        let opened = Event::ConsumerOpened { session: reader, name, settings };
-        history.record(history.now(), opened);
-        let began = Event::PassBegan { reader, pass: 0, kind: PassKind::Live };
-        history.record(history.now(), began);
-        let mut assignment = TopicPartitionList::new();
-        for partition in 0..task.partitions {
-            let partition = partition as i32;
-            assignment.add_partition_offset(&task.topic, partition, Offset::Beginning)?;
-        }
-        consumer.assign(&assignment)?;
-        let polls = Polls { task, consumer, history };
-        let logs = (0..polls.task.partitions).map(|partition| (polls.log(partition), None));
-        polls.note(ReaderEvent::Assigned { logs: logs.collect() });
-        Ok(polls)
-    }
-
-    fn log(&self, partition: u32) -> LogRef {
-        LogRef { topic: self.task.topic_ref, partition }
-    }
-
-    fn note(&self, what: ReaderEvent) {
-        let event = Event::Reader { reader: self.task.session, pass: 0, what };
-        self.history.record(self.history.now(), event);
-    }
-
-    /// What has come since the last time.
-    fn poll(&self) {
-        let batch = Batch::poll(&self.consumer, &self.task, Duration::ZERO);
-        for (partition, records) in batch.records {
-            let (reader, log) = (self.task.session, self.log(partition));
-            let event = Event::Polled { reader, pass: 0, log, records };
-            self.history.record(self.history.now(), event);
-        }
-        for error in batch.errors {
-            let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
-            self.note(ReaderEvent::Error { code: outcome::name(&error), fatal });
-        }
-    }
-
-    fn close(self) {
-        let Polls { task, consumer, history } = self;
-        let reader = task.session;
-        drop(consumer);
-        history.record(history.now(), Event::PassEnded { reader, pass: 0, complete: false });
-        history.record(history.now(), Event::SessionClosed { session: reader });
-    }
 }
 
 /// A session that has its transactional id, or had it.
@@ -144,7 +83,7 @@ struct Worker {
     task: TransactorTask,
     history: Arc<dyn History>,
     orders: Arc<Orders>,
-    polls: Polls,
+    reader: Pass,
     /// Sends that are due and in no transaction yet.
     pending: VecDeque<Due>,
     /// When the last session was fenced by another.
@@ -158,7 +97,7 @@ impl Worker {
         while let Some(current) = own.take() {
             own = self.work(current);
         }
-        self.polls.close();
+        self.reader.close(false);
         self.history.commit();
     }
 
@@ -248,13 +187,13 @@ impl Worker {
     fn transact(&mut self, own: &mut Own, successor: &mut Option<Own>) -> Ending {
         let (session, transaction) = (own.session(), own.transactions);
         own.transactions += 1;
-        let reader = Some(self.polls.task.session);
+        let reader = Some(self.reader.task.session);
         self.record(Event::TransactionBegan { session, transaction, reader });
         own.has_failed_send().store(false, Ordering::Relaxed);
         let begun = own.client.begin_transaction();
         let aborts = self.task.random.below(1000) < self.task.aborts_per_mille || begun.is_err();
         if begun.is_ok() {
-            self.polls.poll();
+            self.reader.poll_batch(Duration::ZERO);
             self.fill(own);
             if self.is_to_be_fenced() {
                 // The old session goes on as if nothing had happened: a zombie.

@@ -1,4 +1,5 @@
-//! What is done to a node's process: kill, terminate, stall, stutter, and wipe, which takes its disk too.
+//! What is done to a node's process: kill, terminate, stall, stutter, and those that take from its disk too,
+//! wipe and power loss.
 //!
 //! Promises: what has to be undone is written down before it is done; a process that is killed, or has died meanwhile, is
 //! started again when the fault is healed, and only once the old one is gone.
@@ -10,7 +11,7 @@ use crate::undo::UndoLog;
 use plan::Deed;
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What was done to one node for one fault.
 #[derive(Debug)]
@@ -31,9 +32,16 @@ struct Done {
     wiped: Option<String>,
     /// The emptied directory was made one to start on.
     formatted: bool,
+    /// When the power went, in words.
+    cut: String,
+    /// What was left of a disk whose power had gone.
+    left: Option<String>,
     /// It outlived the grace of a termination, and was killed.
     overran: bool,
 }
+
+const NO_DISK: &str = "its data is on the machine's own disk: cutting the power needs one for each node (`highwater doctor` \
+                       says what is missing)";
 
 /// All deeds of a run on processes.
 #[derive(Debug)]
@@ -71,10 +79,20 @@ impl Processes {
             stops: 0,
             wiped: None,
             formatted: false,
+            cut: String::new(),
+            left: None,
             overran: false,
         };
-        self.done.insert((fault, node.to_string()), done);
+        let done = self.done.entry((fault, node.to_string())).insert_entry(done).into_mut();
         match deed {
+            Deed::PowerLoss => {
+                // The disk first: what the process did with its last breath would reach it otherwise.
+                let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
+                disk.cut()?;
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                done.cut = format!("its power went at {:.6} s of Unix time", now.as_secs_f64());
+                process.kill()
+            }
             Deed::Terminate { .. } => process.terminate(),
             deed if is_stopping(deed) => process.stop(),
             _ => process.kill(),
@@ -119,6 +137,12 @@ impl Processes {
             done.wiped = Some("the disk was left alone".to_string());
         }
         let started = nodes.pid(node).and_then(Process::of);
+        if done.deed == Deed::PowerLoss && !done.process.is_alive() {
+            let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
+            if !disk.has_power() {
+                done.left = Some(disk.restore()?);
+            }
+        }
         match started.filter(|now| *now != done.process && now.is_alive()) {
             Some(_) => Ok(()),
             None if done.process.is_alive() => Err(io::Error::other("it is not down yet")),
@@ -142,6 +166,13 @@ impl Processes {
             (Deed::Terminate { .. }, state) => {
                 done.end_the_overdue().map_err(|error| error.to_string())?;
                 Err(format!("pid {pid}: {}", words(&state)))
+            }
+            (Deed::PowerLoss, State::Gone | State::Zombie) => {
+                let disk = nodes.disk(node).ok_or(NO_DISK)?;
+                match disk.has_power() {
+                    true => Err(format!("pid {pid} is dead, and its disk has power")),
+                    false => Ok(format!("pid {pid} is dead, {}", done.cut)),
+                }
             }
             (Deed::Kill, State::Gone) => Ok(format!("pid {pid} is gone")),
             (Deed::Kill, State::Zombie) => Ok(format!("pid {pid} is dead")),
@@ -189,7 +220,11 @@ impl Processes {
                 State::Alive(letter) if is_stopping(done.deed) => {
                     Ok(format!("pid {pid} died; pid {} runs, state {letter}", now.pid))
                 }
-                State::Alive(letter) => Ok(format!("pid {} runs, state {letter}", now.pid)),
+                State::Alive(letter) => {
+                    let left =
+                        done.left.as_ref().map(|left| format!(", {left}")).unwrap_or_default();
+                    Ok(format!("pid {} runs, state {letter}{left}", now.pid))
+                }
                 state => Err(format!("pid {}: {}", now.pid, words(&state))),
             },
         }

@@ -53,6 +53,12 @@ pub fn separate() -> io::Result<File> {
     system::separate()
 }
 
+/// Moves this thread, and those that it starts from now on, into a mount namespace of their own: what is mounted there is
+/// seen by nobody else, and goes with the last process in it.
+pub fn separate_mounts() -> io::Result<()> {
+    system::separate_mounts()
+}
+
 fn on_a_thread<T: Send>(act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, act)?;
@@ -96,10 +102,19 @@ mod system {
             Err(Errno::PERM) => separate_as_user(apart)?,
             Err(error) => return Err(explained(error)),
         }
-        // What is mounted in here stays in here.
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private)?;
+        keep_mounts()?;
         File::open(OWN)
+    }
+
+    pub fn separate_mounts() -> io::Result<()> {
+        unshare(UnshareFlags::NEWNS).map_err(explained)?;
+        keep_mounts()
+    }
+
+    /// What is mounted in here stays in here.
+    fn keep_mounts() -> io::Result<()> {
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        Ok(mount_change("/", private)?)
     }
 
     /// Without privileges: as root of a user namespace, in which this user is all there is.
@@ -143,6 +158,10 @@ mod system {
     }
 
     pub fn separate() -> io::Result<File> {
+        unsupported()
+    }
+
+    pub fn separate_mounts() -> io::Result<()> {
         unsupported()
     }
 }

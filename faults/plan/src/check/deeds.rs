@@ -41,6 +41,7 @@ impl Checker<'_> {
             DeedName::Kill => Deed::Kill,
             DeedName::Stall => Deed::Stall,
             DeedName::Wipe => Deed::Wipe,
+            DeedName::PowerLoss => Deed::PowerLoss,
             DeedName::Terminate => {
                 Deed::Terminate { grace: raw.grace.take().unwrap_or(GRACE_DEFAULT) }
             }

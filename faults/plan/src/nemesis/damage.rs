@@ -101,6 +101,10 @@ impl Damage {
         Damage { id, deed, hits, stage: Stage::Due, hold_ms, asked_ms, probed_ms: None }
     }
 
+    pub fn resource(&self) -> Resource {
+        self.deed.resource()
+    }
+
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.hits.iter().map(|hit| hit.node.as_str())
     }

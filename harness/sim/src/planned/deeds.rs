@@ -74,6 +74,10 @@ impl Deeds {
                 world.suffers(id, Loss::Destroyed);
                 world.machine(id).disk.wipe();
             }
+            Deed::PowerLoss => {
+                world.cut_power(id);
+                world.keep_down(id);
+            }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
         }
         let asked_ns = world.now_ns;
@@ -123,7 +127,9 @@ impl Deeds {
             Deed::Terminate { .. } if world.machine(id).is_up() => {
                 // Called off on its way out: it goes all the same, and is started by the next attempt.
             }
-            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe => world.start_at(id, world.now_ns),
+            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe | Deed::PowerLoss => {
+                world.start_at(id, world.now_ns)
+            }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }

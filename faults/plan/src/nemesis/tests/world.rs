@@ -274,7 +274,7 @@ impl World {
         }
         match deed {
             Deed::Stall | Deed::Stutter { .. } => node.stalled = true,
-            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe => {
+            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe | Deed::PowerLoss => {
                 node.down = true;
                 node.fenced = true;
                 node.wiped |= deed == Deed::Wipe;
