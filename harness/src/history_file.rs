@@ -75,23 +75,31 @@ pub fn events(
     }
 }
 
-fn own(path: &Path, mut take: impl FnMut(Time, Event) -> Result<()>) -> Result<Option<String>> {
+/// Hands on a file's bytes, piece by piece.
+fn pieces(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut file = open(path)?;
-    let mut decoder = Decoder::new();
     let mut buffer = vec![0; PIECE_BYTES];
-    let mut events = 0u64;
-    let wrong = || format!("{} is not a history of highwater", path.display());
     loop {
         let count = file.read(&mut buffer).with_context(|| cannot_read(path))?;
         if count == 0 {
-            break;
+            return Ok(());
         }
-        decoder.feed(&buffer[..count]);
+        take(&buffer[..count])?;
+    }
+}
+
+fn own(path: &Path, mut take: impl FnMut(Time, Event) -> Result<()>) -> Result<Option<String>> {
+    let mut decoder = Decoder::new();
+    let mut events = 0u64;
+    let wrong = || format!("{} is not a history of highwater", path.display());
+    pieces(path, |piece| {
+        decoder.feed(piece);
         while let Some((time, event)) = decoder.next().with_context(wrong)? {
             events += 1;
             take(time, event)?;
         }
-    }
+        Ok(())
+    })?;
     Ok(match decoder.finish().with_context(wrong)? {
         Ending::Whole if events == 0 => Some(format!("{} holds nothing", path.display())),
         Ending::Whole => None,
@@ -135,23 +143,18 @@ pub fn operations(
     path: &Path,
     mut take: impl FnMut(&Operation, &Names) -> Result<()>,
 ) -> Result<(Option<String>, Names)> {
-    let mut file = open(path)?;
     let mut reader = edn::Reader::new();
-    let mut buffer = vec![0; PIECE_BYTES];
     let mut operation = Operation::default();
     let mut count = 0u64;
     let wrong = || format!("{} is not a history in EDN", path.display());
-    loop {
-        let read = file.read(&mut buffer).with_context(|| cannot_read(path))?;
-        if read == 0 {
-            break;
-        }
-        reader.feed(&buffer[..read]);
+    pieces(path, |piece| {
+        reader.feed(piece);
         while reader.next(&mut operation).with_context(wrong)? {
             count += 1;
             take(&operation, reader.names())?;
         }
-    }
+        Ok(())
+    })?;
     let cut = match reader.finish().with_context(wrong)? {
         edn::Ending::Whole if count == 0 => Some(format!("{} holds nothing", path.display())),
         edn::Ending::Whole => None,

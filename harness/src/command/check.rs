@@ -66,10 +66,9 @@ fn side_by_side(args: &CheckArgs) -> Vec<Result<Checked>> {
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some((at, path)) = {
+                loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    args.runs.get(at).map(|path| (at, path))
-                } {
+                    let Some(path) = args.runs.get(at) else { break };
                     let answer = one(path, args);
                     answers.lock().expect("no holder of this lock panics")[at] = Some(answer);
                 }

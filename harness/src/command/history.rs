@@ -11,7 +11,7 @@ use model::history::codec::Encoder;
 use model::history::edn;
 use model::history::json;
 use model::history::operations::ToOperations;
-use model::operation::Names;
+use model::operation::{Names, Operation};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -65,12 +65,11 @@ fn convert(
     target: Form,
     out: &mut BufWriter<File>,
 ) -> Result<Option<String>> {
-    let mut text = String::new();
     if source == Form::Edn {
+        let mut lines = EdnLines::new(out);
         let (cut, _) = history_file::operations(from, |operation, names| {
-            text.clear();
-            edn::write_line(&mut text, operation, names);
-            Ok(writeln!(out, "{text}")?)
+            lines.write(operation, names);
+            lines.failure()
         })?;
         return Ok(cut);
     }
@@ -91,28 +90,40 @@ fn convert(
             Ok(writeln!(out, "{}", json::to_line(&time, &event))?)
         }),
         Form::Edn => {
-            let names = Names::default();
+            let (mut lines, names) = (EdnLines::new(out), Names::default());
             let mut converter = ToOperations::new();
-            let mut failed = Ok(());
             let cut = history_file::events(from, source, |time, event| {
-                converter.feed(&time, &event, |operation| {
-                    text.clear();
-                    edn::write_line(&mut text, operation, &names);
-                    if failed.is_ok() {
-                        failed = writeln!(out, "{text}");
-                    }
-                });
-                Ok(std::mem::replace(&mut failed, Ok(()))?)
+                converter.feed(&time, &event, |operation| lines.write(operation, &names));
+                lines.failure()
             })?;
-            converter.finish(|operation| {
-                text.clear();
-                edn::write_line(&mut text, operation, &names);
-                if failed.is_ok() {
-                    failed = writeln!(out, "{text}");
-                }
-            });
-            failed?;
+            converter.finish(|operation| lines.write(operation, &names));
+            lines.failure()?;
             Ok(cut)
         }
+    }
+}
+
+/// Writes operations as lines, for callers that cannot fail: the first failure waits until it is asked for.
+struct EdnLines<'a> {
+    out: &'a mut BufWriter<File>,
+    text: String,
+    failed: std::io::Result<()>,
+}
+
+impl EdnLines<'_> {
+    fn new(out: &mut BufWriter<File>) -> EdnLines<'_> {
+        EdnLines { out, text: String::new(), failed: Ok(()) }
+    }
+
+    fn write(&mut self, operation: &Operation, names: &Names) {
+        self.text.clear();
+        edn::write_line(&mut self.text, operation, names);
+        if self.failed.is_ok() {
+            self.failed = writeln!(self.out, "{}", self.text);
+        }
+    }
+
+    fn failure(&mut self) -> Result<()> {
+        Ok(std::mem::replace(&mut self.failed, Ok(()))?)
     }
 }
