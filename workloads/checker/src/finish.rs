@@ -6,14 +6,13 @@ mod loss;
 mod order;
 mod places;
 mod progress;
-mod prose;
 mod reading;
 mod sweep;
 mod transactions;
 
 use super::*;
+use crate::prose::{self, count_of, readers_word};
 use model::finding::{CheckVerdict, Finding, Kind, Scope};
-use prose::{count_of, readers_word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one kind came to.
@@ -217,7 +216,11 @@ impl Closing<'_> {
 
     /// The name of the log that a run of rows is of.
     fn log_of(&self, run: &[fold::Row]) -> String {
-        self.checker.log_name(self.checker.logs[run[0].log as usize].log)
+        self.name_of(run[0].log)
+    }
+
+    fn name_of(&self, log: u32) -> String {
+        self.checker.log_name(self.checker.logs[log as usize].log)
     }
 
     fn check(&self, kind: Kind, answer: Answer, nothing_read: Option<&str>) -> Check {

@@ -18,6 +18,7 @@ mod log_table;
 pub mod operations;
 mod pages;
 mod passes;
+mod prose;
 mod reads;
 mod records;
 mod sends;

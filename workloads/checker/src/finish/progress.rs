@@ -5,8 +5,8 @@
 //! writers, who have stopped by then.
 
 use super::fold::Row;
-use super::prose::{count_of, number, offset, offsets};
 use super::*;
+use crate::prose::{count_of, number, offset, offsets};
 use model::history::Phase;
 
 impl Closing<'_> {
@@ -51,18 +51,11 @@ impl Closing<'_> {
     fn waiting(&self, log: u32, from: i64) -> Vec<Row> {
         let state = &self.checker.logs[log as usize];
         let Some(bounds) = state.settled else { return Vec::new() };
-        let from = from.max(bounds.start);
-        let standing = |(offset, at): (i64, u32)| {
-            let slot = Slot(at);
-            let waits = at != FOREIGN && {
-                let record = self.checker.records.get(slot);
-                record.fate() == Fate::Ok
-                    && self.finally_seen(&record) == Some(true)
-                    && !self.is_uncommitted(slot)
-            };
-            waits.then_some(Row { log, group: 0, offset: Some(offset), slot })
+        let waits = |row: &Row| {
+            let record = self.checker.records.get(row.slot);
+            record.fate() == Fate::Ok && self.finally_seen(&record) == Some(true)
         };
-        state.table.range(&self.checker.offsets, from, bounds.end).filter_map(standing).collect()
+        self.standing(log, from.max(bounds.start), bounds.end).filter(waits).collect()
     }
 
     fn stuck_because(&self, pass: &Pass, rows: &[Row], waited_ms: u32) -> String {

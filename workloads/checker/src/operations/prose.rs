@@ -161,19 +161,6 @@ pub(super) fn stage(stage: Stage) -> &'static str {
     }
 }
 
-/// `1 record`, `1,204 records`
-pub(super) fn count_of(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{text} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// `offset 7` or `offsets 7 to 9`
 pub(super) fn offsets(first: Option<i64>, last: Option<i64>) -> String {
     match (first, last) {
