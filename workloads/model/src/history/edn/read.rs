@@ -1,6 +1,7 @@
 //! One operation from its map.
 
 use super::cursor::{Cursor, Stop, Walk, closer_of, is_delimiter};
+use super::quick;
 use crate::operation::{
     Atom, Batch, Function, MicroOperation, Names, Operation, Place, Polled, Rebalance, Shape, Stage,
 };
@@ -351,6 +352,7 @@ impl Reading<'_, '_> {
             self.cursor.blank()?;
             let closer = self.open()?;
             let first = self.operation.polled.len() as u32;
+            self.quick_pairs();
             while !self.is_closed(closer)? {
                 let (offset, value) = self.pair()?;
                 self.operation.polled.push(Polled { offset, value });
@@ -359,6 +361,15 @@ impl Reading<'_, '_> {
             self.operation.batches.push(Batch { key, first, count });
         }
         Ok(())
+    }
+
+    /// As many records as stand there in the commonest form; whatever follows is for the general rules.
+    fn quick_pairs(&mut self) {
+        let Cursor { bytes, at } = self.cursor;
+        while let Some((polled, past)) = quick::pair(bytes, *at) {
+            self.operation.polled.push(polled);
+            *at = past + usize::from(bytes.get(past) == Some(&b' '));
+        }
     }
 
     fn rebalance_log(&mut self) -> Walk<()> {
