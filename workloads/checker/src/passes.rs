@@ -12,7 +12,7 @@ pub(crate) struct Position {
     pub(crate) from_start: bool,
     /// What this pass has of the log from its start on.
     pub(crate) coverage: Coverage,
-    /// When it was last handed a record of the log, or moved.
+    /// When it was last handed a record of the log, or was given it, moved or deprived of it.
     pub(crate) moved_ms: u32,
 }
 
@@ -64,6 +64,8 @@ pub(crate) struct Pass {
     pub(crate) ordinal: u16,
     /// Its bit in the masks of final passes.
     pub(crate) bit: Option<u8>,
+    /// `None`: nobody said.
+    pub(crate) began_ms: Option<u32>,
     pub(crate) ended: bool,
     pub(crate) ended_ms: Option<u32>,
     pub(crate) complete: bool,
@@ -87,12 +89,15 @@ impl Pass {
         &self.positions
     }
 
-    pub(crate) fn assigned(&mut self, logs: &[(u32, Option<i64>)]) {
-        for position in &mut self.positions {
-            position.next = None;
-        }
+    pub(crate) fn assigned(&mut self, logs: &[(u32, Option<i64>)], at_ms: u32) {
+        let before: Vec<Option<i64>> =
+            self.positions.iter_mut().map(|position| position.next.take()).collect();
         for (log, from) in logs {
             let position = self.position(*log);
+            // One that is told again where it stands was not moved.
+            if from.is_none() || before.get(*log as usize).copied().flatten() != *from {
+                position.moved_ms = at_ms;
+            }
             match from {
                 Some(from) => position.coverage.goes_on_at(*from),
                 // From the start again: whatever it had jumped over, it reads now.
@@ -103,13 +108,15 @@ impl Pass {
         }
     }
 
-    pub(crate) fn forget_position(&mut self, log: u32) {
-        self.position(log).next = None;
+    pub(crate) fn forget_position(&mut self, log: u32, at_ms: u32) {
+        let position = self.position(log);
+        (position.next, position.moved_ms) = (None, at_ms);
     }
 
     /// The reader was moved, and says so.
-    pub(crate) fn moved_to(&mut self, log: u32, offset: Option<i64>) {
+    pub(crate) fn moved_to(&mut self, log: u32, offset: Option<i64>, at_ms: u32) {
         let position = self.position(log);
+        position.moved_ms = at_ms;
         if let Some(offset) = offset {
             position.coverage.goes_on_at(offset);
         }
@@ -147,6 +154,7 @@ impl Passes {
             kind: PassKind::Live,
             ordinal: u16::try_from(index).unwrap_or(u16::MAX),
             bit: None,
+            began_ms: None,
             ended: false,
             ended_ms: None,
             complete: false,

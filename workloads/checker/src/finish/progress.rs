@@ -1,7 +1,8 @@
 //! Readers that did not get on although all was healed.
 //!
 //! A live reader is stuck where records stand in a log before it, it is there to be handed them, and it was handed nothing of
-//! that log for `stuck_ms` of healed time, up to the final reads. Who was closed before, or has no position, is not judged; nor are
+//! that log for `stuck_ms` of healed time, up to the final reads. So is a group that has members all that time, and gives
+//! none of them a log of which records wait that no member was ever handed. Who was closed before is not judged; nor are
 //! writers, who have stopped by then.
 
 use super::fold::Row;
@@ -9,33 +10,77 @@ use super::*;
 use crate::prose::{count_of, number, offset, offsets};
 use model::history::Phase;
 
+/// It was to read on until the final reads began.
+fn reads_on(pass: &Pass, to_ms: u32) -> bool {
+    pass.kind == PassKind::Live && pass.ended_ms.is_none_or(|at| at >= to_ms)
+}
+
 impl Closing<'_> {
     /// `None`: nobody said how long is too long, or the history has no healed time.
     pub(super) fn stuck(&self) -> Option<Answer> {
         let limit_ms = self.checker.options.stuck_ms?;
         let (from_ms, to_ms) = self.healed()?;
         let mut answer = Answer::default();
-        for pass in &self.checker.passes.list {
-            let reads_on =
-                pass.kind == PassKind::Live && pass.ended_ms.is_none_or(|at| at >= to_ms);
-            for (log, position) in pass.positions().iter().enumerate().filter(|_| reads_on) {
+        for pass in self.checker.passes.list.iter().filter(|pass| reads_on(pass, to_ms)) {
+            for (log, position) in pass.positions().iter().enumerate() {
                 let Some(next) = position.next else { continue };
                 let waited_ms = to_ms.saturating_sub(position.moved_ms.max(from_ms));
-                if waited_ms < limit_ms {
-                    continue;
-                }
-                let rows = self.waiting(log as u32, next);
-                if rows.is_empty() {
-                    continue;
-                }
-                answer.count += rows.len() as u64;
-                if answer.findings.len() < self.checker.options.findings_max {
-                    let because = self.stuck_because(pass, &rows, waited_ms);
-                    answer.findings.push(self.finding(Kind::Stuck, &rows, because));
+                if waited_ms >= limit_ms {
+                    let rows = self.waiting(log as u32, next);
+                    let because = |rows: &[Row]| self.stuck_because(pass, rows, waited_ms);
+                    self.add_stuck(&mut answer, &rows, because);
                 }
             }
         }
+        for group in 0..self.checker.groups.list.len() {
+            self.without_owner(group, (from_ms, to_ms, limit_ms), &mut answer);
+        }
         Some(answer)
+    }
+
+    fn add_stuck(&self, answer: &mut Answer, rows: &[Row], because: impl Fn(&[Row]) -> String) {
+        if rows.is_empty() {
+            return;
+        }
+        answer.count += rows.len() as u64;
+        if answer.findings.len() < self.checker.options.findings_max {
+            answer.findings.push(self.finding(Kind::Stuck, rows, because(rows)));
+        }
+    }
+
+    /// Logs that a group has had, and that none of its members has for too long, though one was there all the time.
+    fn without_owner(
+        &self,
+        group: usize,
+        (from_ms, to_ms, limit_ms): (u32, u32, u32),
+        answer: &mut Answer,
+    ) {
+        let groups = &self.checker.groups;
+        let passes = self.checker.passes.list.iter();
+        let members: Vec<&Pass> =
+            passes.filter(|pass| groups.index_of(pass.reader) == Some(group)).collect();
+        let live = || members.iter().filter(|pass| reads_on(pass, to_ms));
+        let Some(there_ms) = live().filter_map(|pass| pass.began_ms).min() else { return };
+        for log in 0..self.checker.logs.len() {
+            let has_it = |pass: &&&Pass| {
+                pass.positions().get(log).is_some_and(|position| position.next.is_some())
+            };
+            let had = || members.iter().filter_map(|pass| pass.positions().get(log));
+            let given = had().filter(|position| position.coverage.given);
+            // From the highest place that any of them had come to: more than that nobody can be said to owe.
+            let Some(next) = given.map(|position| position.coverage.reached).max() else {
+                continue;
+            };
+            let moved_ms = had().map(|position| position.moved_ms).max().unwrap_or(0);
+            let waited_ms = to_ms.saturating_sub(moved_ms.max(from_ms).max(there_ms));
+            if waited_ms >= limit_ms && !live().any(|pass| has_it(&pass)) {
+                let because = |rows: &[Row]| {
+                    let name = &groups.list[group].name;
+                    self.ownerless_because(name, rows, waited_ms)
+                };
+                self.add_stuck(answer, &self.waiting(log as u32, next), because);
+            }
+        }
     }
 
     /// From when everything was healed to when the final reads began.
@@ -56,6 +101,16 @@ impl Closing<'_> {
             record.fate() == Fate::Ok && self.finally_seen(&record) == Some(true)
         };
         self.standing(log, from.max(bounds.start), bounds.end).filter(waits).collect()
+    }
+
+    fn ownerless_because(&self, group: &str, rows: &[Row], waited_ms: u32) -> String {
+        format!(
+            "No member of group {group} was given {} for {} s after everything was healed, though the group had members and {} stand there that none of them was handed, acknowledged and read by others: {}.",
+            self.log_of(rows),
+            number(u64::from(waited_ms / 1000)),
+            count_of(rows.len() as u64, "record"),
+            offsets(rows[0].offset.unwrap_or(-1), rows[rows.len() - 1].offset.unwrap_or(-1)),
+        )
     }
 
     fn stuck_because(&self, pass: &Pass, rows: &[Row], waited_ms: u32) -> String {

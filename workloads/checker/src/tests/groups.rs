@@ -1,6 +1,7 @@
 //! Commits that are lost or go back, what a group skipped or did twice, two owners: found, and near misses.
 
 use super::history::*;
+use crate::Report;
 use model::finding::{CheckVerdict, Kind};
 use model::history::*;
 use model::settings::{Commits, ConsumerSettings, GroupSettings, Isolation};
@@ -257,4 +258,70 @@ fn all_valid_but_unasked(history: History) {
         .collect();
     assert_eq!(unknown, ["lost-commit"], "nobody asked the coordinator");
     assert!(report.checks.iter().all(|check| check.name != "double-owner"), "nor told generations");
+}
+
+/// A group whose member had been handed the first of three records when all was healed; what it is told then, and what else
+/// happens before the final reads begin.
+fn healed(told: Option<ReaderEvent>, later: impl Fn(History) -> History) -> Report {
+    let (reader, pass) = (Session(ONE), 0);
+    let mut history = History::new()
+        .written(0..3)
+        .event(member(ONE, Commits::After))
+        .event(Event::PassBegan { reader, pass, kind: PassKind::Live })
+        .handed(ONE, 0..1)
+        .event(Event::Phase { phase: Phase::Settle });
+    if let Some(told) = told {
+        history = history.reader(ONE, told);
+    }
+    // Time goes by.
+    for _ in 0..30 {
+        history = history.event(Event::SessionClosed { session: Session(99) });
+    }
+    let all = [(0, 0), (1, 1), (2, 2)];
+    let options = crate::Options { stuck_ms: Some(200), ..crate::Options::default() };
+    later(history)
+        .event(Event::Phase { phase: Phase::FinalReads })
+        .finally(3, &all)
+        .check_by(crate::Checker::new(options))
+}
+
+#[test]
+fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_gives_a_log_to_nobody() {
+    let taken = || ReaderEvent::Revoked { logs: vec![log(0)] };
+    let given = |from: i64| ReaderEvent::Assigned { logs: vec![(log(0), Some(from))] };
+    for (told, word) in [
+        (None, "Reader session 70 stands at offset 1"),
+        (Some(taken()), "No member of group g was given queue-0"),
+        // The place where it stands already: it was not moved.
+        (Some(given(1)), "Reader session 70 stands at offset 1"),
+    ] {
+        let report = healed(told, |history| history);
+        assert_eq!(found(&report), [(Kind::Stuck, 2)]);
+        let because = &check(&report, Kind::Stuck).findings[0].because;
+        assert!(because.starts_with(word), "{because}");
+    }
+}
+
+#[test]
+fn a_group_that_was_at_work_on_its_logs_is_not_stuck() {
+    let taken = || ReaderEvent::Revoked { logs: vec![log(0)] };
+    let given = || ReaderEvent::Assigned { logs: vec![(log(0), Some(1))] };
+    let near: [(Option<ReaderEvent>, &dyn Fn(History) -> History); 4] = [
+        // Another one has only just been given it, or the same one again.
+        (Some(taken()), &|history| {
+            history.event(member(OTHER, Commits::After)).reader(OTHER, given())
+        }),
+        (Some(taken()), &|history| history.reader(ONE, given())),
+        // It was taken a moment ago.
+        (None, &|history| history.reader(ONE, taken())),
+        // Nobody is left to be given anything.
+        (Some(taken()), &|history| {
+            let (reader, pass) = (Session(ONE), 0);
+            history.event(Event::PassEnded { reader, pass, complete: false })
+        }),
+    ];
+    for (told, later) in near {
+        let report = healed(told, later);
+        assert_eq!(check(&report, Kind::Stuck).count, 0);
+    }
 }
