@@ -11,8 +11,8 @@ use crate::operation::{
 };
 use rustc_hash::FxHashMap;
 
-/// Partitions of one topic before the keys of the next begin.
-const KEYS_OF_TOPIC: i64 = 1 << 20;
+/// Partitions of one topic before the keys of the next begin: Kafka numbers them with 31 bits.
+const KEYS_OF_TOPIC: i64 = 1 << 31;
 /// Sequences of one session before the values of the next begin.
 const VALUES_OF_SESSION: i64 = 1 << 36;
 /// Sessions before the processes begin that hold sends which are open side by side.
