@@ -158,6 +158,7 @@ impl Checker {
         say(self.sent_without_send, "outcomes of sends that were never begun");
         say(self.repeated_events, "sends or outcomes that were written down before");
         say(self.negative_offsets, "offsets that no log can have");
+        say(self.operations, "operations of another tool among its events, which nobody looked at");
         warnings
     }
 }
