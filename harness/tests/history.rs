@@ -217,7 +217,7 @@ fn an_edn_history_goes_through_our_own_forms_and_stays_what_it_is() {
             place.run(["history", "convert", &file(from), &file(to)]).code(0);
             assert_eq!(answers(&place, &file("edn")), answers(&place, &file(to)), "{name} {to}");
         }
-        let again = fs::read_to_string(place.path(&file("again.edn"))).expect("it was made");
+        let again = fs::read_to_string(place.path(file("again.edn"))).expect("it was made");
         assert_eq!(again.trim(), text.trim());
     }
     // What was cut is told, and what came before is there.

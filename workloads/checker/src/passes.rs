@@ -12,8 +12,10 @@ pub(crate) struct Position {
     pub(crate) from_start: bool,
     /// What this pass has of the log from its start on.
     pub(crate) coverage: Coverage,
-    /// When it was last handed a record of the log, or was given it, moved or deprived of it.
+    /// When it was last handed a record of the log, or came to stand elsewhere in it.
     pub(crate) moved_ms: u32,
+    /// When it was last handed a record of the log.
+    pub(crate) handed_ms: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -95,7 +97,7 @@ impl Pass {
         for (log, from) in logs {
             let position = self.position(*log);
             // One that is told again where it stands was not moved.
-            if from.is_none() || before.get(*log as usize).copied().flatten() != *from {
+            if before.get(*log as usize).copied().flatten() != Some(from.unwrap_or(0)) {
                 position.moved_ms = at_ms;
             }
             match from {
@@ -108,15 +110,17 @@ impl Pass {
         }
     }
 
-    pub(crate) fn forget_position(&mut self, log: u32, at_ms: u32) {
-        let position = self.position(log);
-        (position.next, position.moved_ms) = (None, at_ms);
+    pub(crate) fn forget_position(&mut self, log: u32) {
+        self.position(log).next = None;
     }
 
     /// The reader was moved, and says so.
     pub(crate) fn moved_to(&mut self, log: u32, offset: Option<i64>, at_ms: u32) {
         let position = self.position(log);
-        position.moved_ms = at_ms;
+        // Sent back to where it stands, again and again, it gets nowhere.
+        if position.next != offset {
+            position.moved_ms = at_ms;
+        }
         if let Some(offset) = offset {
             position.coverage.goes_on_at(offset);
         }

@@ -40,7 +40,7 @@ impl Checker {
             ReaderEvent::Revoked { logs } => {
                 for log in logs {
                     let index = self.log(*log);
-                    self.passes.list[pass].forget_position(index, now_ms);
+                    self.passes.list[pass].forget_position(index);
                 }
             }
             ReaderEvent::Seek { log, offset } => {
@@ -145,7 +145,7 @@ fn step(
     at_ms: u32,
 ) {
     let position = pass.position(log_index);
-    position.moved_ms = at_ms;
+    (position.moved_ms, position.handed_ms) = (at_ms, at_ms);
     let from_start = std::mem::take(&mut position.from_start);
     let Some(next) = position.advance(offset) else { return };
     if offset > next {

@@ -1,9 +1,9 @@
 //! Readers that did not get on although all was healed.
 //!
 //! A live reader is stuck where records stand in a log before it, it is there to be handed them, and it was handed nothing of
-//! that log for `stuck_ms` of healed time, up to the final reads. So is a group that has members all that time, and gives
-//! none of them a log of which records wait that no member was ever handed. Who was closed before is not judged; nor are
-//! writers, who have stopped by then.
+//! that log for `stuck_ms` of healed time, up to the final reads. So is a group, whoever of its members had the log meanwhile:
+//! none was handed anything of it, one was there all the time, and records wait that no member ever had. Who was closed
+//! before is not judged; nor are writers, who have stopped by then.
 
 use super::fold::Row;
 use super::*;
@@ -33,7 +33,7 @@ impl Closing<'_> {
             }
         }
         for group in 0..self.checker.groups.list.len() {
-            self.without_owner(group, (from_ms, to_ms, limit_ms), &mut answer);
+            self.starved(group, (from_ms, to_ms, limit_ms), &mut answer);
         }
         Some(answer)
     }
@@ -48,8 +48,8 @@ impl Closing<'_> {
         }
     }
 
-    /// Logs that a group has had, and that none of its members has for too long, though one was there all the time.
-    fn without_owner(
+    /// Logs of which no member of a group was handed anything for too long, though one was there all the time.
+    fn starved(
         &self,
         group: usize,
         (from_ms, to_ms, limit_ms): (u32, u32, u32),
@@ -62,22 +62,21 @@ impl Closing<'_> {
         let live = || members.iter().filter(|pass| reads_on(pass, to_ms));
         let Some(there_ms) = live().filter_map(|pass| pass.began_ms).min() else { return };
         for log in 0..self.checker.logs.len() {
-            let has_it = |pass: &&&Pass| {
-                pass.positions().get(log).is_some_and(|position| position.next.is_some())
-            };
+            // One that stood there all the time is told by its name.
+            let stands = live().filter_map(|pass| pass.positions().get(log)).any(|position| {
+                let waited_ms = to_ms.saturating_sub(position.moved_ms.max(from_ms));
+                position.next.is_some() && waited_ms >= limit_ms
+            });
             let had = || members.iter().filter_map(|pass| pass.positions().get(log));
             let given = had().filter(|position| position.coverage.given);
-            // From the highest place that any of them had come to: more than that nobody can be said to owe.
-            let Some(next) = given.map(|position| position.coverage.reached).max() else {
-                continue;
-            };
-            let moved_ms = had().map(|position| position.moved_ms).max().unwrap_or(0);
-            let waited_ms = to_ms.saturating_sub(moved_ms.max(from_ms).max(there_ms));
-            if waited_ms >= limit_ms && !live().any(|pass| has_it(&pass)) {
-                let because = |rows: &[Row]| {
-                    let name = &groups.list[group].name;
-                    self.ownerless_because(name, rows, waited_ms)
-                };
+            // From the highest place that any of them had come to: of more it cannot be said that nobody was handed it.
+            let next = given.map(|position| position.coverage.reached).max();
+            let Some(next) = next.filter(|_| !stands) else { continue };
+            let handed_ms = had().map(|position| position.handed_ms).max().unwrap_or(0);
+            let waited_ms = to_ms.saturating_sub(handed_ms.max(from_ms).max(there_ms));
+            if waited_ms >= limit_ms {
+                let name = &groups.list[group].name;
+                let because = |rows: &[Row]| self.starved_because(name, rows, waited_ms);
                 self.add_stuck(answer, &self.waiting(log as u32, next), because);
             }
         }
@@ -103,9 +102,9 @@ impl Closing<'_> {
         self.standing(log, from.max(bounds.start), bounds.end).filter(waits).collect()
     }
 
-    fn ownerless_because(&self, group: &str, rows: &[Row], waited_ms: u32) -> String {
+    fn starved_because(&self, group: &str, rows: &[Row], waited_ms: u32) -> String {
         format!(
-            "No member of group {group} was given {} for {} s after everything was healed, though the group had members and {} stand there that none of them was handed, acknowledged and read by others: {}.",
+            "No member of group {group} was handed anything of {} for {} s after everything was healed, though the group had members and {} stand there that none of them ever had, acknowledged and read by others: {}.",
             self.log_of(rows),
             number(u64::from(waited_ms / 1000)),
             count_of(rows.len() as u64, "record"),

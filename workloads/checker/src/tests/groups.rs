@@ -285,17 +285,30 @@ fn healed(told: Option<ReaderEvent>, later: impl Fn(History) -> History) -> Repo
         .check_by(crate::Checker::new(options))
 }
 
+fn taken() -> ReaderEvent {
+    ReaderEvent::Revoked { logs: vec![log(0)] }
+}
+
+fn given(from: i64) -> ReaderEvent {
+    ReaderEvent::Assigned { logs: vec![(log(0), Some(from))] }
+}
+
 #[test]
-fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_gives_a_log_to_nobody() {
-    let taken = || ReaderEvent::Revoked { logs: vec![log(0)] };
-    let given = |from: i64| ReaderEvent::Assigned { logs: vec![(log(0), Some(from))] };
-    for (told, word) in [
-        (None, "Reader session 70 stands at offset 1"),
-        (Some(taken()), "No member of group g was given queue-0"),
+fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_hands_it_to_nobody() {
+    let member = "Reader session 70 stands at offset 1";
+    let group = "No member of group g was handed anything of queue-0";
+    let same = |history: History| history;
+    let found_by: [(Option<ReaderEvent>, &dyn Fn(History) -> History, &str); 5] = [
+        (None, &same, member),
+        (Some(taken()), &same, group),
         // The place where it stands already: it was not moved.
-        (Some(given(1)), "Reader session 70 stands at offset 1"),
-    ] {
-        let report = healed(told, |history| history);
+        (Some(given(1)), &same, member),
+        (None, &|history| history.reader(ONE, given(1)), member),
+        // Given back a moment ago, after nobody had had it.
+        (Some(taken()), &|history| history.reader(ONE, given(1)), group),
+    ];
+    for (told, later, word) in found_by {
+        let report = healed(told, later);
         assert_eq!(found(&report), [(Kind::Stuck, 2)]);
         let because = &check(&report, Kind::Stuck).findings[0].because;
         assert!(because.starts_with(word), "{because}");
@@ -304,16 +317,16 @@ fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_gives_a_log_t
 
 #[test]
 fn a_group_that_was_at_work_on_its_logs_is_not_stuck() {
-    let taken = || ReaderEvent::Revoked { logs: vec![log(0)] };
-    let given = || ReaderEvent::Assigned { logs: vec![(log(0), Some(1))] };
-    let near: [(Option<ReaderEvent>, &dyn Fn(History) -> History); 4] = [
-        // Another one has only just been given it, or the same one again.
+    let near: [(Option<ReaderEvent>, &dyn Fn(History) -> History); 3] = [
+        // Another one was handed the next record a moment ago.
         (Some(taken()), &|history| {
-            history.event(member(OTHER, Commits::After)).reader(OTHER, given())
+            history.event(member(OTHER, Commits::After)).handed(OTHER, 1..2)
         }),
-        (Some(taken()), &|history| history.reader(ONE, given())),
-        // It was taken a moment ago.
-        (None, &|history| history.reader(ONE, taken())),
+        // All was handed to somebody, who is gone.
+        (None, &|history| {
+            let other = history.event(member(OTHER, Commits::After)).handed(OTHER, 1..3);
+            other.reader(OTHER, taken()).reader(ONE, taken())
+        }),
         // Nobody is left to be given anything.
         (Some(taken()), &|history| {
             let (reader, pass) = (Session(ONE), 0);
