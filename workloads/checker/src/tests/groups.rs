@@ -285,6 +285,9 @@ fn healed(told: Option<ReaderEvent>, later: impl Fn(History) -> History) -> Repo
         .check_by(crate::Checker::new(options))
 }
 
+/// What else happens before the final reads begin.
+type Later<'a> = &'a dyn Fn(History) -> History;
+
 fn taken() -> ReaderEvent {
     ReaderEvent::Revoked { logs: vec![log(0)] }
 }
@@ -298,7 +301,7 @@ fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_hands_it_to_n
     let member = "Reader session 70 stands at offset 1";
     let group = "No member of group g was handed anything of queue-0";
     let same = |history: History| history;
-    let found_by: [(Option<ReaderEvent>, &dyn Fn(History) -> History, &str); 5] = [
+    let found_by: [(Option<ReaderEvent>, Later, &str); 5] = [
         (None, &same, member),
         (Some(taken()), &same, group),
         // The place where it stands already: it was not moved.
@@ -317,7 +320,7 @@ fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_hands_it_to_n
 
 #[test]
 fn a_group_that_was_at_work_on_its_logs_is_not_stuck() {
-    let near: [(Option<ReaderEvent>, &dyn Fn(History) -> History); 3] = [
+    let near: [(Option<ReaderEvent>, Later); 3] = [
         // Another one was handed the next record a moment ago.
         (Some(taken()), &|history| {
             history.event(member(OTHER, Commits::After)).handed(OTHER, 1..2)
