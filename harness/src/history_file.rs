@@ -4,6 +4,7 @@
 //! gives everything before the cut, and says so; an error names the file and the place. Not here: checking.
 
 use anyhow::{Context, Result, bail};
+use model::history::carried::Carried;
 use model::history::codec::{Decoder, Ending};
 use model::history::edn;
 use model::history::{Event, Time, json};
@@ -75,23 +76,56 @@ pub fn events(
     }
 }
 
-fn own(path: &Path, mut take: impl FnMut(Time, Event) -> Result<()>) -> Result<Option<String>> {
+/// Whether a file holds operations, as EDN does and our own forms may.
+pub fn holds_operations(path: &Path, form: Form) -> Result<bool> {
+    let mut first = None;
+    match form {
+        Form::Edn => return Ok(true),
+        Form::Own => {
+            let mut decoder = Decoder::new();
+            pieces(path, |piece| {
+                decoder.feed(piece);
+                // What is wrong with it will be told by whoever reads it.
+                first = decoder.next().unwrap_or_default();
+                Ok(first.is_none())
+            })?;
+        }
+        Form::JsonLines => {
+            let lines = BufReader::new(open(path)?).lines().map_while(Result::ok);
+            let line = lines.map(|line| line.trim().to_owned()).find(|line| !line.is_empty());
+            first = line.and_then(|line| json::from_line(&line).ok());
+        }
+    }
+    Ok(matches!(first, Some((_, Event::Operation { .. }))))
+}
+
+/// Hands on a file's bytes, piece by piece, as long as more are wanted.
+fn pieces(path: &Path, mut take: impl FnMut(&[u8]) -> Result<bool>) -> Result<()> {
     let mut file = open(path)?;
-    let mut decoder = Decoder::new();
     let mut buffer = vec![0; PIECE_BYTES];
-    let mut events = 0u64;
-    let wrong = || format!("{} is not a history of highwater", path.display());
     loop {
         let count = file.read(&mut buffer).with_context(|| cannot_read(path))?;
         if count == 0 {
-            break;
+            return Ok(());
         }
-        decoder.feed(&buffer[..count]);
+        if !take(&buffer[..count])? {
+            return Ok(());
+        }
+    }
+}
+
+fn own(path: &Path, mut take: impl FnMut(Time, Event) -> Result<()>) -> Result<Option<String>> {
+    let mut decoder = Decoder::new();
+    let mut events = 0u64;
+    let wrong = || format!("{} is not a history of highwater", path.display());
+    pieces(path, |piece| {
+        decoder.feed(piece);
         while let Some((time, event)) = decoder.next().with_context(wrong)? {
             events += 1;
             take(time, event)?;
         }
-    }
+        Ok(true)
+    })?;
     Ok(match decoder.finish().with_context(wrong)? {
         Ending::Whole if events == 0 => Some(format!("{} holds nothing", path.display())),
         Ending::Whole => None,
@@ -130,28 +164,39 @@ fn json_lines(
     }
 }
 
-/// Hands on every operation of a file in EDN; answers as [`events`] does, and what its names stand for.
+/// Hands on every operation of a file that holds operations; answers as [`events`] does, and what their names stand for.
 pub fn operations(
+    path: &Path,
+    form: Form,
+    mut take: impl FnMut(&Operation, &Names) -> Result<()>,
+) -> Result<(Option<String>, Names)> {
+    if form == Form::Edn {
+        return edn(path, take);
+    }
+    let (mut carried, mut operation) = (Carried::new(), Operation::default());
+    let cut = events(path, form, |_, event| {
+        carried.take(&event, &mut operation).with_context(|| path.display().to_string())?;
+        take(&operation, carried.names())
+    })?;
+    Ok((cut, carried.into_names()))
+}
+
+fn edn(
     path: &Path,
     mut take: impl FnMut(&Operation, &Names) -> Result<()>,
 ) -> Result<(Option<String>, Names)> {
-    let mut file = open(path)?;
     let mut reader = edn::Reader::new();
-    let mut buffer = vec![0; PIECE_BYTES];
     let mut operation = Operation::default();
     let mut count = 0u64;
     let wrong = || format!("{} is not a history in EDN", path.display());
-    loop {
-        let read = file.read(&mut buffer).with_context(|| cannot_read(path))?;
-        if read == 0 {
-            break;
-        }
-        reader.feed(&buffer[..read]);
+    pieces(path, |piece| {
+        reader.feed(piece);
         while reader.next(&mut operation).with_context(wrong)? {
             count += 1;
             take(&operation, reader.names())?;
         }
-    }
+        Ok(true)
+    })?;
     let cut = match reader.finish().with_context(wrong)? {
         edn::Ending::Whole if count == 0 => Some(format!("{} holds nothing", path.display())),
         edn::Ending::Whole => None,

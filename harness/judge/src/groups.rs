@@ -1,10 +1,9 @@
 //! What consumer groups promise, by when they commit: at most once, at least once, exactly once.
 
 use super::Inputs;
-use super::durability::withdrawn;
-use super::parts::{Weight, part};
+use super::parts::{Weight, part, unless_withdrawn};
 use model::fault::Destroys;
-use model::finding::{Finding, Kind};
+use model::finding::Kind;
 use model::settings::Commits;
 use model::verdict::Promise;
 
@@ -54,12 +53,4 @@ pub(super) fn commits(inputs: &Inputs) -> Option<Promise> {
         }
         Weight::Broken
     }))
-}
-
-fn unless_withdrawn(finding: &Finding, inputs: &Inputs) -> Weight {
-    let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
-    match log.and_then(|log| withdrawn(log, inputs)) {
-        Some(why) => Weight::Outside(why),
-        None => Weight::Broken,
-    }
 }

@@ -76,6 +76,15 @@ pub(super) fn part(
     Promise { name: name.into(), verdict, promised: promised.into(), because, count }
 }
 
+/// Broken, but on a log whose durability promise was lifted.
+pub(super) fn unless_withdrawn(finding: &Finding, inputs: &Inputs) -> Weight {
+    let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
+    match log.and_then(|log| withdrawn(log, inputs)) {
+        Some(why) => Weight::Outside(why),
+        None => Weight::Broken,
+    }
+}
+
 fn producer<'a>(finding: &Finding, inputs: &Inputs<'a>) -> Option<&'a ProducerSettings> {
     let session: Session = finding.ids.first()?.session;
     let producer = inputs.facts.producers.iter().find(|known| known.session == session)?;
@@ -193,13 +202,7 @@ pub(super) fn reading(inputs: &Inputs) -> Promise {
         "a reader gets every record of a log, in order, once, but for what its own moves explain",
         &kinds,
         inputs,
-        |finding| {
-            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
-            match log.and_then(|log| withdrawn(log, inputs)) {
-                Some(why) => Weight::Outside(why),
-                None => Weight::Broken,
-            }
-        },
+        |finding| unless_withdrawn(finding, inputs),
     )
 }
 

@@ -5,8 +5,7 @@
 //! accuse a broker.
 
 use super::Inputs;
-use super::durability::withdrawn;
-use super::parts::{Weight, part};
+use super::parts::{Weight, part, unless_withdrawn};
 use model::finding::{Edge, Finding, Kind};
 use model::verdict::Promise;
 
@@ -36,14 +35,10 @@ pub(super) fn atomicity(inputs: &Inputs) -> Option<Promise> {
     let kinds = [Kind::TornTransaction, Kind::StaleEpochWrite];
     let promised = "a transaction stands in the logs as a whole or not at all, and whoever was fenced writes nothing more";
     has_transactions(inputs).then(|| {
-        part("atomicity", promised, &kinds, inputs, |finding| {
-            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
-            let torn = finding.kind == Kind::TornTransaction;
+        part("atomicity", promised, &kinds, inputs, |finding| match finding.kind {
             // What tore it is a loss, and follows its promise.
-            match log.filter(|_| torn).and_then(|log| withdrawn(log, inputs)) {
-                Some(why) => Weight::Outside(why),
-                None => Weight::Broken,
-            }
+            Kind::TornTransaction => unless_withdrawn(finding, inputs),
+            _ => Weight::Broken,
         })
     })
 }

@@ -4,17 +4,17 @@
 //! dropped by a failed sync) counts as damaged until its broker is registered anew and back in every ISR: before that the
 //! metadata may still name the process that had the copy. At no time are more copies damaged than an acks=all
 //! acknowledgement has to spare: the smallest `min.insync.replicas` of any topic, minus one; none without eligible leader
-//! replicas. A voter of the quorum never
-//! loses what it had synced: with a fixed set of voters KRaft promises nothing to a voter that comes back with another
-//! disk under the same id.
+//! replicas. A voter of the quorum never loses what it had synced: with a fixed set of voters KRaft promises nothing to a
+//! voter that comes back with another disk under the same id.
 //!
 //! A killed process destroys nothing, and yet it counts beside a damaged copy: to a controller an end that was not a
 //! controlled shutdown may have lost what was not synced, so that the broker leaves ISR and ELR when it comes back
 //! (KIP-966), and where that empties both, the last leader is elected, damaged or not. So does whatever may cost a broker
 //! its place in an ISR: who is stalled, cut off, slow or shutting down may be fenced while a quorum of the ISR is left, and
 //! is in the ELR of nothing then. While a copy of a partition is damaged, some broker that is in its ISR or ELR therefore
-//! has to stay up and be left alone: that much, and no more, Kafka's design survives. The judge knows no such excuse. It calls the loss of a record broken as long as one copy was destroyed and
-//! min.insync.replicas is two, whoever was killed meanwhile.
+//! has to stay up and be left alone: that much, and no more, Kafka's design survives. The judge knows no such excuse. It
+//! calls the loss of a record broken as long as one copy was destroyed and min.insync.replicas is two, whoever was killed
+//! meanwhile.
 //!
 //! Promises: a schedule that stays within it has no excuse. Source of the idea: TigerBeetle's `ClusterFaultAtlas`
 //! (src/testing/storage.zig). Not here: schedules that are meant to exceed the promise; they are told so.

@@ -33,9 +33,8 @@ pub struct Strikes {
     /// When disasters began; faults count from here.
     began_ns: u64,
     next: usize,
-    ends: BTreeMap<(u64, usize), End>,
-    /// Who is under each fault that lasts.
-    under: BTreeMap<usize, Vec<u16>>,
+    /// By when, and which fault: what has to be done, and who is under a fault until then that may cost a place in an ISR.
+    ends: BTreeMap<(u64, usize), (End, Vec<u16>)>,
     /// Who was asked to shut down, in which of its lives: it leaves every ISR.
     leaving: BTreeMap<u16, u32>,
     atlas: Atlas,
@@ -55,7 +54,6 @@ impl Strikes {
             began_ns,
             next: 0,
             ends: BTreeMap::new(),
-            under: BTreeMap::new(),
             leaving: BTreeMap::new(),
             atlas: Atlas::new(scenario),
             rotten: BTreeSet::new(),
@@ -76,7 +74,7 @@ impl Hazard for Strikes {
 
     fn due(&mut self, world: &mut World, cast: &mut Cast) {
         while let Some(end) = self.ends.first_entry().filter(|end| end.key().0 <= world.now_ns) {
-            let ((_, index), end) = end.remove_entry();
+            let ((_, index), (end, _)) = end.remove_entry();
             self.end(index, end, world);
         }
         while let Some(fault) = self.faults.get(self.next) {
@@ -91,7 +89,7 @@ impl Hazard for Strikes {
 
     fn heal(&mut self, world: &mut World, left_out: &[u16]) {
         self.next = self.faults.len();
-        for ((_, index), end) in std::mem::take(&mut self.ends) {
+        for ((_, index), (end, _)) in std::mem::take(&mut self.ends) {
             self.end(index, end, world);
         }
         world.network.heal(world.now_ns);
@@ -152,7 +150,7 @@ impl Strikes {
                 && !machine.disk.is_failing()
                 && !self.rotten.contains(&machine.id)
                 && self.leaving.get(&machine.id) != Some(&machine.lives)
-                && !self.under.values().any(|nodes| nodes.contains(&machine.id))
+                && !self.ends.values().any(|(_, nodes)| nodes.contains(&machine.id))
         };
         world
             .machines
@@ -197,14 +195,11 @@ impl Strikes {
             Takes::Unsynced => Destroys::Unsynced,
             Takes::Disk => Destroys::Disk,
         };
-        if takes != Takes::Nothing {
-            self.under.insert(index, hit_all);
-        }
-        self.ends.insert((world.now_ns + fault.for_ms * 1_000_000, index), end);
+        let under = if takes == Takes::Nothing { Vec::new() } else { hit_all };
+        self.ends.insert((world.now_ns + fault.for_ms * 1_000_000, index), (end, under));
     }
 
     fn end(&mut self, index: usize, end: End, world: &mut World) {
-        self.under.remove(&index);
         match end {
             End::Start(id) => world.start_at(id, world.now_ns),
             End::Resume(id) => world.resume(id),

@@ -10,7 +10,7 @@ use crate::spill::FileSpill;
 use crate::store::RunDir;
 use anyhow::Result;
 use checker::Checker;
-use checker::operations::{Cleanup, OperationChecker, Via};
+use checker::operations::{Cleanup, OperationChecker, Via, number_of};
 use model::fault::FaultRecord;
 use model::finding::{Check, CheckVerdict, Finding};
 use model::history::RecordId;
@@ -66,10 +66,9 @@ fn side_by_side(args: &CheckArgs) -> Vec<Result<Checked>> {
     std::thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some((at, path)) = {
+                loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    args.runs.get(at).map(|path| (at, path))
-                } {
+                    let Some(path) = args.runs.get(at) else { break };
                     let answer = one(path, args);
                     answers.lock().expect("no holder of this lock panics")[at] = Some(answer);
                 }
@@ -84,17 +83,19 @@ fn one(path: &Path, args: &CheckArgs) -> Result<Checked> {
     if path.is_dir() {
         return run_directory(path);
     }
-    match Form::of(path)? {
-        Form::Edn => edn_history(path, args),
-        form => bare_history(path, form),
+    let form = Form::of(path)?;
+    if history_file::holds_operations(path, form)? {
+        return history_of_operations(path, form, args);
     }
+    bare_history(path, form)
 }
 
 fn run_directory(path: &Path) -> Result<Checked> {
     let run = RunDir::open(path)?;
     let facts = facts_of(&run)?;
     let exit = Exit::of(facts.verdict.verdict);
-    let json = serde_json::to_value(&facts.verdict)?;
+    let mut json = serde_json::to_value(&facts.verdict)?;
+    tell_findings(&mut json["checks"], &facts.verdict.checks, log_name, record_name)?;
     Ok(Checked { text: reports::text::run(&facts), json, exit })
 }
 
@@ -136,9 +137,15 @@ fn bare_history(path: &Path, form: Form) -> Result<Checked> {
     if let Some(because) = &cut {
         checker.history_was_cut(because);
     }
-    let key = |finding: &Finding| json!(format!("{}-{}", finding.topic, finding.log.partition));
-    let value = |id: &RecordId| json!(format!("{}:{}", id.session.0, id.sequence));
-    checked(path, &checker.finish().checks, cut.as_deref(), key, value)
+    checked(path, &checker.finish().checks, cut.as_deref(), log_name, record_name)
+}
+
+fn log_name(finding: &Finding) -> serde_json::Value {
+    json!(format!("{}-{}", finding.topic, finding.log.partition))
+}
+
+fn record_name(id: &RecordId) -> serde_json::Value {
+    json!(format!("{}:{}", id.session.0, id.sequence))
 }
 
 /// A checker whose memory is bounded by a file in this directory.
@@ -150,7 +157,7 @@ fn checker_over(directory: &Path, options: checker::Options) -> Checker {
 }
 
 /// A history of Jepsen's Kafka workload: the same checks by the same names, and some beyond.
-fn edn_history(path: &Path, args: &CheckArgs) -> Result<Checked> {
+fn history_of_operations(path: &Path, form: Form, args: &CheckArgs) -> Result<Checked> {
     let mut checker = OperationChecker::new(checker::operations::Options {
         via: match args.via {
             ViaChoice::Assign => Via::Assign,
@@ -163,7 +170,7 @@ fn edn_history(path: &Path, args: &CheckArgs) -> Result<Checked> {
         }),
         ..checker::operations::Options::default()
     });
-    let (cut, names) = history_file::operations(path, |operation, _| {
+    let (cut, names) = history_file::operations(path, form, |operation, _| {
         checker.feed(operation);
         Ok(())
     })?;
@@ -171,7 +178,10 @@ fn edn_history(path: &Path, args: &CheckArgs) -> Result<Checked> {
         checker.history_was_cut(because);
     }
     let report = checker.finish(&names);
-    let key = |finding: &Finding| json!(finding.log.partition);
+    let key = |finding: &Finding| match number_of(finding.log) {
+        Some(number) => json!(number),
+        None => json!(finding.topic),
+    };
     let value = |id: &RecordId| json!(id.sequence);
     checked(path, &report.checks, cut.as_deref(), key, value)
 }
@@ -207,6 +217,18 @@ fn checked(
         }
     }
     let mut told = serde_json::to_value(checks)?;
+    tell_findings(&mut told, checks, key, value)?;
+    let json = json!({ "file": path, "verdict": verdict, "cut": cut, "checks": told });
+    Ok(Checked { text, json, exit })
+}
+
+/// Adds to each finding what it says in the words of any history: its key, offset, values and operations.
+fn tell_findings(
+    told: &mut serde_json::Value,
+    checks: &[Check],
+    key: impl Fn(&Finding) -> serde_json::Value,
+    value: impl Fn(&RecordId) -> serde_json::Value,
+) -> Result<()> {
     for (told, check) in told.as_array_mut().into_iter().flatten().zip(checks) {
         let findings = told.get_mut("findings").and_then(|all| all.as_array_mut());
         for (told, finding) in findings.into_iter().flatten().zip(&check.findings) {
@@ -216,6 +238,5 @@ fn checked(
             told["ops"] = serde_json::to_value(&finding.evidence)?;
         }
     }
-    let json = json!({ "file": path, "verdict": verdict, "cut": cut, "checks": told });
-    Ok(Checked { text, json, exit })
+    Ok(())
 }

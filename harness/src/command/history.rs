@@ -1,17 +1,17 @@
 //! `highwater history convert`: the same history in another form.
 //!
-//! Promises: what the other form can hold is in it; a file that is there already is never written over; what was written of
-//! a conversion that failed is taken away again.
+//! Promises: what the other form can hold is in it, and what it cannot is counted and told; a file that is there already is
+//! never written over; what was written of a conversion that failed is taken away again.
 
 use crate::cli::HistoryCommand;
 use crate::exit::{Exit, Refused};
 use crate::history_file::{self, Form};
 use anyhow::{Context, Result};
 use model::history::codec::Encoder;
-use model::history::edn;
-use model::history::json;
-use model::history::operations::ToOperations;
-use model::operation::Names;
+use model::history::operations::{self, ToOperations};
+use model::history::{Event, Time, carried, edn, json};
+use model::operation::{Names, Operation};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -24,10 +24,6 @@ pub fn history(command: &HistoryCommand) -> Result<ExitCode> {
         let known = "its name must end in .hwh, .jsonl or .edn";
         return Err(refused(format!("cannot tell what {} is to be: {known}", to.display())));
     };
-    if source == Form::Edn && target != Form::Edn {
-        let message = "a history in EDN can be written as EDN only: our own form has no word for some of its operations";
-        return Err(refused(message.to_owned()));
-    }
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -65,54 +61,98 @@ fn convert(
     target: Form,
     out: &mut BufWriter<File>,
 ) -> Result<Option<String>> {
-    let mut text = String::new();
-    if source == Form::Edn {
-        let (cut, _) = history_file::operations(from, |operation, names| {
-            text.clear();
-            edn::write_line(&mut text, operation, names);
-            Ok(writeln!(out, "{text}")?)
-        })?;
-        return Ok(cut);
+    let mut events = Events { form: target, encoder: Encoder::new(), bytes: Vec::new() };
+    let cut = match (source, target) {
+        (_, Form::Edn) if history_file::holds_operations(from, source)? => {
+            let mut lines = EdnLines::new(out);
+            let (cut, _) = history_file::operations(from, source, |operation, names| {
+                lines.write(operation, names);
+                lines.failure()
+            })?;
+            cut
+        }
+        (_, Form::Edn) => return as_operations(from, source, EdnLines::new(out)),
+        (Form::Edn, _) => {
+            let (cut, _) = history_file::operations(from, source, |operation, names| {
+                let (time, event) = carried::event_of(operation, names)
+                    .context("an operation is too long for any form but EDN")?;
+                events.write(&time, &event, out)
+            })?;
+            cut
+        }
+        _ => history_file::events(from, source, |time, event| events.write(&time, &event, out))?,
+    };
+    events.finish(out)?;
+    Ok(cut)
+}
+
+/// Writes events of ours as operations, and tells what has no place in any.
+fn as_operations(from: &Path, source: Form, mut lines: EdnLines) -> Result<Option<String>> {
+    let (mut converter, names) = (ToOperations::new(), Names::default());
+    let mut left_out: BTreeMap<&str, u64> = BTreeMap::new();
+    let cut = history_file::events(from, source, |time, event| {
+        operations::left_out(&event, |what| *left_out.entry(what).or_default() += 1);
+        converter.feed(&time, &event, |operation| lines.write(operation, &names));
+        lines.failure()
+    })?;
+    converter.finish(|operation| lines.write(operation, &names));
+    lines.failure()?;
+    if !left_out.is_empty() {
+        let all: Vec<String> =
+            left_out.iter().map(|(what, count)| format!("{count} × {what}")).collect();
+        eprintln!("highwater: left out, for EDN has no words for it: {}", all.join(", "));
     }
-    match target {
-        Form::Own => {
-            let (mut encoder, mut bytes) = (Encoder::new(), Vec::new());
-            let cut = history_file::events(from, source, |time, event| {
-                encoder.append(&time, &event, &mut bytes);
-                out.write_all(&bytes)?;
-                bytes.clear();
-                Ok(())
-            })?;
-            encoder.flush_block(&mut bytes);
-            out.write_all(&bytes)?;
-            Ok(cut)
+    Ok(cut)
+}
+
+/// Writes events in our own form, or as JSON Lines.
+struct Events {
+    form: Form,
+    encoder: Encoder,
+    bytes: Vec<u8>,
+}
+
+impl Events {
+    fn write(&mut self, time: &Time, event: &Event, out: &mut BufWriter<File>) -> Result<()> {
+        if self.form == Form::JsonLines {
+            return Ok(writeln!(out, "{}", json::to_line(time, event))?);
         }
-        Form::JsonLines => history_file::events(from, source, |time, event| {
-            Ok(writeln!(out, "{}", json::to_line(&time, &event))?)
-        }),
-        Form::Edn => {
-            let names = Names::default();
-            let mut converter = ToOperations::new();
-            let mut failed = Ok(());
-            let cut = history_file::events(from, source, |time, event| {
-                converter.feed(&time, &event, |operation| {
-                    text.clear();
-                    edn::write_line(&mut text, operation, &names);
-                    if failed.is_ok() {
-                        failed = writeln!(out, "{text}");
-                    }
-                });
-                Ok(std::mem::replace(&mut failed, Ok(()))?)
-            })?;
-            converter.finish(|operation| {
-                text.clear();
-                edn::write_line(&mut text, operation, &names);
-                if failed.is_ok() {
-                    failed = writeln!(out, "{text}");
-                }
-            });
-            failed?;
-            Ok(cut)
+        self.encoder.append(time, event, &mut self.bytes);
+        out.write_all(&self.bytes)?;
+        self.bytes.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut BufWriter<File>) -> Result<()> {
+        if self.form == Form::Own {
+            self.encoder.flush_block(&mut self.bytes);
+            out.write_all(&self.bytes)?;
         }
+        Ok(())
+    }
+}
+
+/// Writes operations as lines, for callers that cannot fail: the first failure waits until it is asked for.
+struct EdnLines<'a> {
+    out: &'a mut BufWriter<File>,
+    text: String,
+    failed: std::io::Result<()>,
+}
+
+impl EdnLines<'_> {
+    fn new(out: &mut BufWriter<File>) -> EdnLines<'_> {
+        EdnLines { out, text: String::new(), failed: Ok(()) }
+    }
+
+    fn write(&mut self, operation: &Operation, names: &Names) {
+        self.text.clear();
+        edn::write_line(&mut self.text, operation, names);
+        if self.failed.is_ok() {
+            self.failed = writeln!(self.out, "{}", self.text);
+        }
+    }
+
+    fn failure(&mut self) -> Result<()> {
+        Ok(std::mem::replace(&mut self.failed, Ok(()))?)
     }
 }

@@ -4,7 +4,7 @@
 //! It begins with the first producer that has a transactional id: what was sent before is on nobody's way round. Polls outside
 //! of transactions are left to the records' checker; so are readers of what is not committed, who prove no order.
 
-use crate::operations::{OperationChecker, Options};
+use crate::operations::{OperationChecker, Options, number_of};
 use model::finding::{Check, Kind, Scope};
 use model::history::operations::{ToOperations, id_of, log_of};
 use model::history::{Event, LogRef, RecordId, Session, Time};
@@ -56,7 +56,8 @@ impl CycleSearch {
 
 /// Keys and values as the logs and records that they stand for.
 fn ours(mut check: Check, name: &impl Fn(LogRef) -> String) -> Check {
-    let log = |key: LogRef| log_of(Atom::from(key.partition)).unwrap_or(key);
+    let number = |key: LogRef| number_of(key).and_then(Atom::number);
+    let log = |key: LogRef| number(key).and_then(log_of).unwrap_or(key);
     for finding in &mut check.findings {
         finding.log = log(finding.log);
         finding.topic = name(finding.log);

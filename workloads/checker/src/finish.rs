@@ -6,14 +6,13 @@ mod loss;
 mod order;
 mod places;
 mod progress;
-mod prose;
 mod reading;
 mod sweep;
 mod transactions;
 
 use super::*;
+use crate::prose::{self, count_of, readers_word};
 use model::finding::{CheckVerdict, Finding, Kind, Scope};
-use prose::{count_of, readers_word};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What one kind came to.
@@ -159,6 +158,7 @@ impl Checker {
         say(self.sent_without_send, "outcomes of sends that were never begun");
         say(self.repeated_events, "sends or outcomes that were written down before");
         say(self.negative_offsets, "offsets that no log can have");
+        say(self.operations, "operations of another tool among its events, which nobody looked at");
         warnings
     }
 }
@@ -217,7 +217,11 @@ impl Closing<'_> {
 
     /// The name of the log that a run of rows is of.
     fn log_of(&self, run: &[fold::Row]) -> String {
-        self.checker.log_name(self.checker.logs[run[0].log as usize].log)
+        self.name_of(run[0].log)
+    }
+
+    fn name_of(&self, log: u32) -> String {
+        self.checker.log_name(self.checker.logs[log as usize].log)
     }
 
     fn check(&self, kind: Kind, answer: Answer, nothing_read: Option<&str>) -> Check {

@@ -124,6 +124,11 @@ impl Groups {
         self.members.insert(reader.0, index);
     }
 
+    /// Whose member a reader is: a place in `list`.
+    pub(crate) fn index_of(&self, reader: Session) -> Option<usize> {
+        self.members.get(&reader.0).copied()
+    }
+
     fn group_of(&mut self, reader: Session) -> Option<&mut Group> {
         self.members.get(&reader.0).map(|index| &mut self.list[*index])
     }

@@ -18,6 +18,7 @@ mod log_table;
 pub mod operations;
 mod pages;
 mod passes;
+mod prose;
 mod reads;
 mod records;
 mod sends;
@@ -157,6 +158,8 @@ pub struct Checker {
     sent_without_send: u64,
     repeated_events: u64,
     negative_offsets: u64,
+    /// Operations of another tool among the events: nothing here looks at them.
+    operations: u64,
 }
 
 impl Checker {
@@ -194,6 +197,7 @@ impl Checker {
             sent_without_send: 0,
             repeated_events: 0,
             negative_offsets: 0,
+            operations: 0,
         }
     }
 
@@ -237,6 +241,7 @@ impl Checker {
         let at_ms = u64::from(self.now_ms);
         match event {
             Event::Run { .. } | Event::SessionClosed { .. } => {}
+            Event::Operation { .. } => self.operations += 1,
             Event::Topic { topic, name, topic_id, settings } => {
                 let facts = TopicFacts {
                     topic: *topic,

@@ -28,12 +28,13 @@ mod stuck;
 mod table;
 mod tarjan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 
 use logs::Logs;
 use model::finding::{Check, Counts};
 use model::operation::{Atom, Names};
+pub use prose::number_of;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use table::Table;

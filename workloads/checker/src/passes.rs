@@ -12,8 +12,10 @@ pub(crate) struct Position {
     pub(crate) from_start: bool,
     /// What this pass has of the log from its start on.
     pub(crate) coverage: Coverage,
-    /// When it was last handed a record of the log, or moved.
+    /// When it was last handed a record of the log, or came to stand elsewhere in it.
     pub(crate) moved_ms: u32,
+    /// When it was last handed a record of the log.
+    pub(crate) handed_ms: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -64,6 +66,8 @@ pub(crate) struct Pass {
     pub(crate) ordinal: u16,
     /// Its bit in the masks of final passes.
     pub(crate) bit: Option<u8>,
+    /// `None`: nobody said.
+    pub(crate) began_ms: Option<u32>,
     pub(crate) ended: bool,
     pub(crate) ended_ms: Option<u32>,
     pub(crate) complete: bool,
@@ -87,12 +91,15 @@ impl Pass {
         &self.positions
     }
 
-    pub(crate) fn assigned(&mut self, logs: &[(u32, Option<i64>)]) {
-        for position in &mut self.positions {
-            position.next = None;
-        }
+    pub(crate) fn assigned(&mut self, logs: &[(u32, Option<i64>)], at_ms: u32) {
+        let before: Vec<Option<i64>> =
+            self.positions.iter_mut().map(|position| position.next.take()).collect();
         for (log, from) in logs {
             let position = self.position(*log);
+            // One that is told again where it stands was not moved.
+            if before.get(*log as usize).copied().flatten() != Some(from.unwrap_or(0)) {
+                position.moved_ms = at_ms;
+            }
             match from {
                 Some(from) => position.coverage.goes_on_at(*from),
                 // From the start again: whatever it had jumped over, it reads now.
@@ -108,8 +115,12 @@ impl Pass {
     }
 
     /// The reader was moved, and says so.
-    pub(crate) fn moved_to(&mut self, log: u32, offset: Option<i64>) {
+    pub(crate) fn moved_to(&mut self, log: u32, offset: Option<i64>, at_ms: u32) {
         let position = self.position(log);
+        // Sent back to where it stands, again and again, it gets nowhere.
+        if position.next != offset {
+            position.moved_ms = at_ms;
+        }
         if let Some(offset) = offset {
             position.coverage.goes_on_at(offset);
         }
@@ -147,6 +158,7 @@ impl Passes {
             kind: PassKind::Live,
             ordinal: u16::try_from(index).unwrap_or(u16::MAX),
             bit: None,
+            began_ms: None,
             ended: false,
             ended_ms: None,
             complete: false,

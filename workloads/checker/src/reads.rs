@@ -6,6 +6,7 @@ impl Checker {
     pub(super) fn pass_began(&mut self, reader: Session, number: u32, kind: PassKind) {
         let index = self.passes.index(reader, number);
         self.passes.list[index].kind = kind;
+        self.passes.list[index].began_ms.get_or_insert(self.now_ms);
         if kind == PassKind::Final && self.passes.list[index].bit.is_none() {
             let bit = match self.passes.free_bit() {
                 Some(bit) => Some(bit),
@@ -29,11 +30,12 @@ impl Checker {
 
     pub(super) fn reader_event(&mut self, reader: Session, number: u32, what: &ReaderEvent) {
         let pass = self.passes.index(reader, number);
+        let now_ms = self.now_ms;
         match what {
             ReaderEvent::Assigned { logs } => {
                 let logs: Vec<(u32, Option<i64>)> =
                     logs.iter().map(|(log, from)| (self.log(*log), *from)).collect();
-                self.passes.list[pass].assigned(&logs);
+                self.passes.list[pass].assigned(&logs, now_ms);
             }
             ReaderEvent::Revoked { logs } => {
                 for log in logs {
@@ -43,11 +45,11 @@ impl Checker {
             }
             ReaderEvent::Seek { log, offset } => {
                 let index = self.log(*log);
-                self.passes.list[pass].moved_to(index, Some(*offset));
+                self.passes.list[pass].moved_to(index, Some(*offset), now_ms);
             }
             ReaderEvent::OutOfRange { log, reset_to, .. } => {
                 let index = self.log(*log);
-                self.passes.list[pass].moved_to(index, *reset_to);
+                self.passes.list[pass].moved_to(index, *reset_to, now_ms);
             }
             ReaderEvent::EndOfLog { log, offset } => {
                 let index = self.log(*log);
@@ -143,7 +145,7 @@ fn step(
     at_ms: u32,
 ) {
     let position = pass.position(log_index);
-    position.moved_ms = at_ms;
+    (position.moved_ms, position.handed_ms) = (at_ms, at_ms);
     let from_start = std::mem::take(&mut position.from_start);
     let Some(next) = position.advance(offset) else { return };
     if offset > next {

@@ -6,6 +6,7 @@
 //! A *log* is a topic-partition of one topic **id**: a re-created topic is another log. A record's identity is
 //! (session, sequence), never a predicted offset.
 
+pub mod carried;
 pub mod codec;
 pub mod edn;
 pub mod json;
@@ -296,6 +297,10 @@ pub enum Event {
         log: LogRef,
         offset: Option<i64>,
         asked_mono_ns: u64,
+    },
+    /// A line of another tool's history of operations, as EDN; such a history holds no other events.
+    Operation {
+        edn: String,
     },
     /// Somebody put the group's committed offset elsewhere on purpose.
     GroupReset {

@@ -4,9 +4,9 @@
 //! is visible. Only records that the final reads have count: what is lost is told as lost.
 
 use super::fold::Row;
-use super::prose::{at, count_of, number, offset, were};
 use super::*;
 use crate::groups::{Backward, Double, Group, GroupLog};
+use crate::prose::{at, count_of, number, offset, were};
 use model::finding::Evidence;
 use model::settings::Commits;
 
@@ -45,8 +45,8 @@ impl Closing<'_> {
         })
     }
 
-    /// The records that stand in a stretch of a log, for a group to process.
-    fn standing(&self, log: u32, from: i64, to: i64) -> impl Iterator<Item = Row> {
+    /// The records that stand in a stretch of a log, to be read.
+    pub(super) fn standing(&self, log: u32, from: i64, to: i64) -> impl Iterator<Item = Row> {
         self.checker.logs[log as usize].table.range(&self.checker.offsets, from, to).filter_map(
             move |(offset, at)| {
                 let slot = Slot(at);
@@ -166,7 +166,7 @@ impl Closing<'_> {
 
     fn backward_finding(&self, kind: Kind, group: &Group, log: u32, found: &Backward) -> Finding {
         let Backward { before, found: now, by, at_ns } = *found;
-        let name = self.checker.log_name(self.checker.logs[log as usize].log);
+        let name = self.name_of(log);
         let ms = |ns: u64| u32::try_from(ns / 1_000_000).unwrap_or(u32::MAX);
         let acknowledged = before.ended_ns.unwrap_or(before.began_ns);
         let now_in_words = now.map_or("none at all".to_owned(), offset);
@@ -216,7 +216,7 @@ impl Closing<'_> {
                 owners[0].0,
                 owners[1].0,
                 group.name,
-                self.checker.log_name(self.checker.logs[log as usize].log),
+                self.name_of(log),
                 number(u64::from(generation.unsigned_abs())),
                 at(at_ms),
             );

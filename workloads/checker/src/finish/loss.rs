@@ -5,8 +5,8 @@
 //! its place after it had been sent, and nobody ever got it; otherwise it is unseen.
 
 use super::fold::{Row, fate_word};
-use super::prose::{are, at, between, count_of, number, offset, offsets, readers_word, them, were};
 use super::*;
+use crate::prose::{are, at, between, count_of, number, offset, offsets, readers_word, them, were};
 use std::collections::BinaryHeap;
 
 #[derive(Default)]

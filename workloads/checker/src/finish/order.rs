@@ -1,8 +1,8 @@
 //! Records of one session that stand in a log in another order than they were sent.
 
 use super::fold::{Row, fate_word};
-use super::prose::{count_of, number, offset};
 use super::*;
+use crate::prose::{count_of, number, offset};
 
 /// The furthest place that a session's records have come to in a log so far.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ impl Closing<'_> {
             first.session.0,
             number(before.sequence),
             number(first.sequence),
-            self.checker.log_name(self.checker.logs[run[0].log as usize].log),
+            self.log_of(run),
             number(first.sequence),
             offset(run[0].offset.unwrap_or(-1)),
             number(before.sequence),

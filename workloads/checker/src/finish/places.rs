@@ -1,8 +1,8 @@
 //! What stands where it should not: twice, two at one place, damaged, never sent, or certainly failed.
 
 use super::fold::Row;
-use super::prose::{at, between, count_of, number, offset, them, were};
 use super::*;
+use crate::prose::{at, between, count_of, number, offset, them, were};
 
 impl Closing<'_> {
     pub(super) fn duplicates(&self, rows: Vec<Row>) -> Answer {
@@ -18,7 +18,7 @@ impl Closing<'_> {
             format!(
                 "{} of {} {} read at more than one offset each: sequence {} of session {} stands at {}.",
                 count_of(run.len() as u64, "record"),
-                self.checker.log_name(self.checker.logs[run[0].log as usize].log),
+                self.log_of(run),
                 were(run.len() as u64),
                 number(id.sequence),
                 id.session.0,
@@ -43,7 +43,7 @@ impl Closing<'_> {
             format!(
                 "{} of {} {} acknowledged at other offsets than where readers found {}: sequence {} of session {} was acknowledged at {} and read at {}.",
                 count_of(run.len() as u64, "record"),
-                self.checker.log_name(self.checker.logs[run[0].log as usize].log),
+                self.log_of(run),
                 were(run.len() as u64),
                 them(run.len() as u64),
                 number(id.sequence),
@@ -114,7 +114,7 @@ impl Closing<'_> {
         let mut text = format!(
             "Readers saw different records at {} of {}: at offset {}, {}.",
             count_of((last - first) as u64 + 1, "offset"),
-            self.checker.log_name(self.checker.logs[index].log),
+            self.name_of(index as u32),
             offset(first),
             seen.join(" and "),
         );
@@ -131,7 +131,7 @@ impl Closing<'_> {
             format!(
                 "{} of {} {} reported as certainly not written, and read all the same: sequence {} of session {} failed {} and was read at offset {} {}.",
                 count_of(run.len() as u64, "record"),
-                self.checker.log_name(self.checker.logs[run[0].log as usize].log),
+                self.log_of(run),
                 were(run.len() as u64),
                 number(id.sequence),
                 id.session.0,

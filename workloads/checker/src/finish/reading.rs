@@ -1,8 +1,8 @@
 //! What readers passed over, or went back to, without a reason that their own events give.
 
 use super::fold::Row;
-use super::prose::{at, count_of, number, offset, them, were};
 use super::*;
+use crate::prose::{at, count_of, number, offset, them, were};
 
 /// A stretch of a log that a reader went past.
 struct Stretch {
@@ -133,7 +133,7 @@ impl Closing<'_> {
         format!(
             "Reader session {} of {} {went} {}, passing over {} that exist{}: offset {} was read by reader session {} {}. None of its events explains that.",
             pass.reader.0,
-            checker.log_name(checker.logs[index].log),
+            self.name_of(index as u32),
             at(gap.at_ms),
             count_of(rows.len() as u64, "record"),
             if rows.len() == 1 { "s" } else { "" },
@@ -150,7 +150,7 @@ impl Closing<'_> {
         format!(
             "{} of {} {} absent when reader session {} went past {} {}, and there later: offset {} was first read {}.",
             count_of(count, "record"),
-            checker.log_name(checker.logs[index].log),
+            self.name_of(index as u32),
             were(count),
             checker.passes.list[stretch.gap.pass as usize].reader.0,
             them(count),

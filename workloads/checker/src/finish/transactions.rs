@@ -5,8 +5,8 @@
 
 use super::fold::Row;
 use super::loss::Removal;
-use super::prose::{at, count_of, number, offset, were};
 use super::*;
+use crate::prose::{at, count_of, number, offset, were};
 use crate::transactions::{Early, State, Transaction};
 use rustc_hash::FxHashMap;
 

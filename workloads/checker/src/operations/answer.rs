@@ -4,10 +4,11 @@ use super::cycles::cycles;
 use super::graph::Graph;
 use super::logs::{Fate, Logs};
 use super::order::orders;
-use super::prose::{Telling, count_of};
+use super::prose::Telling;
 use super::stuck::stuck;
 use super::walk::walk;
 use super::{OperationChecker, OperationReport, Options, Via};
+use crate::prose::count_of;
 use model::finding::{Check, CheckVerdict, Counts, Finding, Kind};
 use model::operation::Names;
 

@@ -1,7 +1,8 @@
 //! What is told of a cycle: a numbered argument.
 
 use super::cycles::Cycle;
-use super::prose::{Telling, capital, count_of, stage};
+use super::prose::{Telling, capital, stage};
+use crate::prose::count_of;
 use model::finding::{CycleStep, Edge, Finding, Kind};
 
 impl Telling<'_> {

@@ -191,9 +191,13 @@ impl OperationChecker {
         for record in records {
             let offset = self.offset(record.offset);
             let log = self.logs.get_mut(key);
-            let row = log.row_at(record.value, offset);
+            let expected = self.table.expected(log);
+            let row = match expected.filter(|row| log.is_at(*row, record.value, offset)) {
+                Some(row) => row,
+                None => log.row_at(record.value, offset),
+            };
             log.polled(row, stage == Stage::Ok);
-            self.table.read(&mut self.logs, key, row);
+            self.table.read(log, key, row);
         }
     }
 

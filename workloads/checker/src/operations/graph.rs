@@ -133,8 +133,13 @@ impl<'a> Graph<'a> {
                 at.row = if at.step == 0 { run.row } else { log.row(at.row).next };
                 at.step += 1;
                 let order = &self.orders[run.key as usize];
-                if reduced && at.step < run.length() && order.is_implied(at.row) {
-                    continue;
+                if reduced {
+                    if let Some((steps, row)) = order.ahead(at.row, run.length() - at.step) {
+                        (at.step, at.row) = (at.step + steps, row);
+                    }
+                    if at.step < run.length() && order.is_implied(at.row) {
+                        continue;
+                    }
                 }
                 if let Some(writer) = log.writer(log.main(at.row))
                     && writer != node

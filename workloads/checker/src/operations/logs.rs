@@ -101,6 +101,13 @@ impl Log {
         row
     }
 
+    /// Whether this row is what [`Log::row_at`] would answer.
+    #[inline]
+    pub(super) fn is_at(&self, row: u32, value: Atom, offset: i64) -> bool {
+        let row = self.row(row);
+        row.value == value.raw() && row.offset == offset
+    }
+
     /// The row of a value at an offset; without one, the main row.
     pub(super) fn row_at(&mut self, value: Atom, offset: i64) -> u32 {
         let main = self.main_of(value);

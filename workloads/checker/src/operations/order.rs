@@ -1,7 +1,7 @@
 //! The order of each log: dense positions, so that holes never count, and what stands at each.
 
 use super::OperationChecker;
-use super::logs::{Log, Logs, NO_OFFSET, NONE};
+use super::logs::{Fate, Log, Logs, NO_OFFSET, NONE};
 use model::operation::Stage;
 
 /// One key's version order.
@@ -15,8 +15,17 @@ pub(super) struct Order {
     writers: Vec<u32>,
     /// Every row with an offset, by offset; rows of one offset stand side by side.
     sorted: Vec<u32>,
-    /// Rows whose writer comes before the writer of the next row by the order of the log alone.
-    implied: Vec<bool>,
+    /// By row, see [`Onward`].
+    onward: Vec<Onward>,
+}
+
+/// What it means to have read a row and the `next` one behind it, as readers that keep up do.
+#[derive(Clone, Copy)]
+struct Onward {
+    /// Its writer comes before the writer of the next row by the order of the log alone.
+    implied: bool,
+    /// How many steps, each of an implied row to its next, go on from here place by place and to no failed send.
+    straight: u16,
 }
 
 impl Order {
@@ -33,7 +42,7 @@ impl Order {
             picks: Vec::new(),
             writers: Vec::new(),
             sorted,
-            implied: Vec::new(),
+            onward: Vec::new(),
         };
         for row in &order.sorted {
             let offset = log.row(*row).offset;
@@ -43,7 +52,7 @@ impl Order {
             order.position[*row as usize] = order.picks.len() as u32 - 1;
         }
         order.set_writers(log);
-        order.implied = (0..log.rows.len() as u32).map(|row| order.implies(log, row)).collect();
+        order.set_onward(log);
         order
     }
 
@@ -56,6 +65,19 @@ impl Order {
                 && let Some(writer) = log.writer(main)
             {
                 self.writers[position] = writer;
+            }
+        }
+    }
+
+    fn set_onward(&mut self, log: &Log) {
+        let implies = (0..log.rows.len() as u32).map(|row| self.implies(log, row));
+        self.onward = implies.map(|implied| Onward { implied, straight: 0 }).collect();
+        for position in (1..self.picks.len()).rev() {
+            let (row, next) = (self.picks[position - 1], self.picks[position]);
+            let is_next = log.row(row).next == next && self.onward[row as usize].implied;
+            if is_next && log.fate(log.main(next)) != Fate::Fail {
+                let straight = self.onward[next as usize].straight;
+                self.onward[row as usize].straight = straight.saturating_add(1);
             }
         }
     }
@@ -74,7 +96,15 @@ impl Order {
     /// Whether to have read the next row orders as much as to have read this one, where writes are ordered by the log.
     #[inline]
     pub(super) fn is_implied(&self, row: u32) -> bool {
-        self.implied[row as usize]
+        self.onward[row as usize].implied
+    }
+
+    /// Over rows that say nothing of their own: how many of the `left` rows that were read behind this one stand at the places
+    /// that follow its own, each implied and none of them of a failed send; and the last of these.
+    #[inline]
+    pub(super) fn ahead(&self, row: u32, left: u32) -> Option<(u32, u32)> {
+        let steps = u32::from(self.onward[row as usize].straight).min(left);
+        (steps > 0).then(|| (steps, self.picks[(self.position[row as usize] + steps) as usize]))
     }
 
     pub(super) fn position(&self, row: u32) -> Option<u32> {

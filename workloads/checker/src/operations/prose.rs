@@ -133,11 +133,11 @@ impl<'a> Telling<'a> {
 
     pub(super) fn finding(&self, kind: Kind, key: u32, count: u64, because: String) -> Finding {
         let number = self.logs.get(key).key.as_number();
-        let partition = number.and_then(|number| u32::try_from(number).ok());
         Finding {
             kind,
-            log: LogRef { topic: TopicRef(0), partition: partition.unwrap_or(u32::MAX - key) },
-            topic: String::new(),
+            log: number.and_then(log_of_number).unwrap_or_else(|| unnumbered(key)),
+            topic: number
+                .map_or_else(|| self.names.show(self.logs.get(key).key), |_| String::new()),
             count,
             first_offset: None,
             last_offset: None,
@@ -152,6 +152,22 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// A key that is a number, in the two words that a finding has for it.
+fn log_of_number(number: i64) -> Option<LogRef> {
+    let number = u64::try_from(number).ok()?;
+    Some(LogRef { topic: TopicRef((number >> 32) as u32), partition: number as u32 })
+}
+
+/// Keys that are no numbers stand in their findings as topics, by their text.
+fn unnumbered(key: u32) -> LogRef {
+    LogRef { topic: TopicRef(u32::MAX), partition: key }
+}
+
+/// The key that a finding is about, where it is a number.
+pub fn number_of(log: LogRef) -> Option<i64> {
+    i64::try_from(u64::from(log.topic.0) << 32 | u64::from(log.partition)).ok()
+}
+
 pub(super) fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Invoke => "invoke",
@@ -159,19 +175,6 @@ pub(super) fn stage(stage: Stage) -> &'static str {
         Stage::Fail => "fail",
         Stage::Info => "info",
     }
-}
-
-/// `1 record`, `1,204 records`
-pub(super) fn count_of(count: u64, noun: &str) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    format!("{text} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `offset 7` or `offsets 7 to 9`

@@ -2,10 +2,11 @@
 
 use super::Cleanup;
 use super::answer::Answer;
-use super::prose::{Telling, capital, count_of, offsets, plural, stage};
+use super::prose::{Telling, capital, offsets, plural, stage};
 use super::records::removable;
 use super::stuck::Stuck;
 use super::walk::{BadReads, Step, Steps, Tally};
+use crate::prose::count_of;
 use model::finding::{Finding, Kind};
 
 impl Telling<'_> {

@@ -3,8 +3,9 @@
 use super::Cleanup;
 use super::answer::Answer;
 use super::logs::{Fate, Log};
-use super::prose::{Telling, count_of, offsets, plural};
+use super::prose::{Telling, offsets, plural};
 use super::table::DoneKind;
+use crate::prose::count_of;
 use model::finding::{Finding, Kind};
 use model::operation::Stage;
 use rustc_hash::FxHashMap;

@@ -1,6 +1,6 @@
 //! Every completed operation, in the order of completion, as little of it as can be judged by at the end.
 
-use super::logs::{Logs, NONE};
+use super::logs::{Log, Logs, NONE};
 use model::operation::{Function, Stage};
 
 /// It was completed without an invocation: nobody knows what it came after.
@@ -93,9 +93,17 @@ impl Table {
         self.last = NONE;
     }
 
-    pub(super) fn read(&mut self, logs: &mut Logs, key: u32, row: u32) {
+    /// The row that others read next in this batch.
+    #[inline]
+    pub(super) fn expected(&self, log: &Log) -> Option<u32> {
+        let last = log.rows.get(self.last as usize)?;
+        (last.next != NONE).then_some(last.next)
+    }
+
+    #[inline]
+    pub(super) fn read(&mut self, log: &mut Log, key: u32, row: u32) {
         if self.last != NONE {
-            let next = &mut logs.get_mut(key).rows[self.last as usize].next;
+            let next = &mut log.rows[self.last as usize].next;
             if *next == NONE {
                 *next = row;
             }

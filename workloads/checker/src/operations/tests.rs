@@ -1,4 +1,5 @@
 mod any;
+pub(crate) mod carried;
 mod clean;
 mod cycles;
 mod found;

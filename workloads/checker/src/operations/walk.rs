@@ -122,12 +122,20 @@ impl Walk<'_> {
             self.walked.positions[done.process as usize].remove(key);
         }
         self.touched.clear();
+        let sends = self.table.sends(number);
         for run in self.table.runs(number) {
-            let mut row = run.row;
-            for step in 0..run.length() {
-                if step > 0 {
-                    row = self.logs.get(run.key).row(row).next;
+            self.read(number, done, run.key, run.row, rebalanced);
+            let writes_there = sends.iter().any(|sent| sent.key == run.key);
+            let (mut row, mut left) = (run.row, run.length() - 1);
+            while left > 0 {
+                let order = &self.orders[run.key as usize];
+                // Each a step of one, and to no record that it should not have read.
+                if let Some((steps, last)) = order.ahead(row, left).filter(|_| !writes_there) {
+                    (row, left) = (last, left - steps);
+                    self.here[run.key as usize].2 = row;
+                    continue;
                 }
+                (row, left) = (self.logs.get(run.key).row(row).next, left - 1);
                 self.read(number, done, run.key, row, rebalanced);
             }
         }

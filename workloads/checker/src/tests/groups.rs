@@ -1,6 +1,7 @@
 //! Commits that are lost or go back, what a group skipped or did twice, two owners: found, and near misses.
 
 use super::history::*;
+use crate::Report;
 use model::finding::{CheckVerdict, Kind};
 use model::history::*;
 use model::settings::{Commits, ConsumerSettings, GroupSettings, Isolation};
@@ -257,4 +258,86 @@ fn all_valid_but_unasked(history: History) {
         .collect();
     assert_eq!(unknown, ["lost-commit"], "nobody asked the coordinator");
     assert!(report.checks.iter().all(|check| check.name != "double-owner"), "nor told generations");
+}
+
+/// A group whose member had been handed the first of three records when all was healed; what it is told then, and what else
+/// happens before the final reads begin.
+fn healed(told: Option<ReaderEvent>, later: impl Fn(History) -> History) -> Report {
+    let (reader, pass) = (Session(ONE), 0);
+    let mut history = History::new()
+        .written(0..3)
+        .event(member(ONE, Commits::After))
+        .event(Event::PassBegan { reader, pass, kind: PassKind::Live })
+        .handed(ONE, 0..1)
+        .event(Event::Phase { phase: Phase::Settle });
+    if let Some(told) = told {
+        history = history.reader(ONE, told);
+    }
+    // Time goes by.
+    for _ in 0..30 {
+        history = history.event(Event::SessionClosed { session: Session(99) });
+    }
+    let all = [(0, 0), (1, 1), (2, 2)];
+    let options = crate::Options { stuck_ms: Some(200), ..crate::Options::default() };
+    later(history)
+        .event(Event::Phase { phase: Phase::FinalReads })
+        .finally(3, &all)
+        .check_by(crate::Checker::new(options))
+}
+
+/// What else happens before the final reads begin.
+type Later<'a> = &'a dyn Fn(History) -> History;
+
+fn taken() -> ReaderEvent {
+    ReaderEvent::Revoked { logs: vec![log(0)] }
+}
+
+fn given(from: i64) -> ReaderEvent {
+    ReaderEvent::Assigned { logs: vec![(log(0), Some(from))] }
+}
+
+#[test]
+fn a_member_that_is_handed_nothing_is_stuck_and_so_is_a_group_that_hands_it_to_nobody() {
+    let member = "Reader session 70 stands at offset 1";
+    let group = "No member of group g was handed anything of queue-0";
+    let same = |history: History| history;
+    let found_by: [(Option<ReaderEvent>, Later, &str); 5] = [
+        (None, &same, member),
+        (Some(taken()), &same, group),
+        // The place where it stands already: it was not moved.
+        (Some(given(1)), &same, member),
+        (None, &|history| history.reader(ONE, given(1)), member),
+        // Given back a moment ago, after nobody had had it.
+        (Some(taken()), &|history| history.reader(ONE, given(1)), group),
+    ];
+    for (told, later, word) in found_by {
+        let report = healed(told, later);
+        assert_eq!(found(&report), [(Kind::Stuck, 2)]);
+        let because = &check(&report, Kind::Stuck).findings[0].because;
+        assert!(because.starts_with(word), "{because}");
+    }
+}
+
+#[test]
+fn a_group_that_was_at_work_on_its_logs_is_not_stuck() {
+    let near: [(Option<ReaderEvent>, Later); 3] = [
+        // Another one was handed the next record a moment ago.
+        (Some(taken()), &|history| {
+            history.event(member(OTHER, Commits::After)).handed(OTHER, 1..2)
+        }),
+        // All was handed to somebody, who is gone.
+        (None, &|history| {
+            let other = history.event(member(OTHER, Commits::After)).handed(OTHER, 1..3);
+            other.reader(OTHER, taken()).reader(ONE, taken())
+        }),
+        // Nobody is left to be given anything.
+        (Some(taken()), &|history| {
+            let (reader, pass) = (Session(ONE), 0);
+            history.event(Event::PassEnded { reader, pass, complete: false })
+        }),
+    ];
+    for (told, later) in near {
+        let report = healed(told, later);
+        assert_eq!(check(&report, Kind::Stuck).count, 0);
+    }
 }

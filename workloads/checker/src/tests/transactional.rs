@@ -3,8 +3,11 @@
 use super::history::*;
 use super::transactions;
 use crate::Report;
+use crate::operations::tests::carried::is_the_same_in_every_form;
 use model::finding::{CheckVerdict, Kind};
+use model::history::operations::ToOperations;
 use model::history::*;
+use model::operation::Names;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -230,5 +233,20 @@ proptest! {
         let follows = [Kind::LostWrite, Kind::ReadThenLost, Kind::TornTransaction];
         prop_assert!(found.contains(&(Kind::LostWrite, 1)), "{:?}", found);
         prop_assert!(found.iter().all(|(kind, count)| follows.contains(kind) && *count == 1), "{:?}", found);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn as_operations_it_is_the_same_in_every_form(steps in steps()) {
+        let (mut converter, mut operations) = (ToOperations::new(), Vec::new());
+        for (at, event) in played(&steps).history.events.iter().enumerate() {
+            let time = Time { mono_ns: at as u64 * 10_000_000, wall_ms: 0 };
+            converter.feed(&time, event, |operation| operations.push(operation.clone()));
+        }
+        converter.finish(|operation| operations.push(operation.clone()));
+        is_the_same_in_every_form(&operations, &Names::default());
     }
 }

@@ -10,6 +10,7 @@
 //! dropped, those of values are kept), lists for vectors, and keys in any order.
 
 mod cursor;
+mod quick;
 mod read;
 mod reader;
 mod scan;

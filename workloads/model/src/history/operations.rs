@@ -11,8 +11,8 @@ use crate::operation::{
 };
 use rustc_hash::FxHashMap;
 
-/// Partitions of one topic before the keys of the next begin.
-const KEYS_OF_TOPIC: i64 = 1 << 20;
+/// Partitions of one topic before the keys of the next begin: Kafka numbers them with 31 bits.
+const KEYS_OF_TOPIC: i64 = 1 << 31;
 /// Sequences of one session before the values of the next begin.
 const VALUES_OF_SESSION: i64 = 1 << 36;
 /// Sessions before the processes begin that hold sends which are open side by side.
@@ -43,6 +43,52 @@ pub fn id_of(value: Atom) -> Option<RecordId> {
     let number = value.as_number().filter(|number| *number >= 0)?;
     let session = Session(u32::try_from(number / VALUES_OF_SESSION).ok()?);
     Some(RecordId { session, sequence: (number % VALUES_OF_SESSION).unsigned_abs() })
+}
+
+/// Tells, one by one, what of an event is in no operation.
+pub fn left_out(event: &Event, mut tell: impl FnMut(&'static str)) {
+    let name = match event {
+        Event::Send { .. }
+        | Event::Sent { .. }
+        | Event::TransactionBegan { .. }
+        | Event::TransactionEnded { .. }
+        | Event::Operation { .. } => return,
+        Event::Polled { records, .. } => {
+            for (_, seen) in records {
+                match seen {
+                    Seen::Record(_) => {}
+                    Seen::Corrupted(_) => tell("that a record was corrupted"),
+                    Seen::Misplaced { .. } => tell("that a record was misplaced"),
+                    Seen::Foreign => tell("foreign record"),
+                }
+            }
+            return;
+        }
+        Event::Reader { what: ReaderEvent::Assigned { .. }, .. } => return,
+        Event::Reader { .. } => "reader",
+        Event::Run { .. } => "run",
+        Event::Topic { .. } => "topic",
+        Event::Settings { .. } => "settings",
+        Event::TopicDeleted { .. } => "topic_deleted",
+        Event::Phase { .. } => "phase",
+        Event::ProducerOpened { .. } => "producer_opened",
+        Event::ConsumerOpened { .. } => "consumer_opened",
+        Event::SessionClosed { .. } => "session_closed",
+        Event::PassBegan { .. } => "pass_began",
+        Event::PassEnded { .. } => "pass_ended",
+        Event::LogBounds { .. } => "log_bounds",
+        Event::RecordsDeleted { .. } => "records_deleted",
+        Event::TransactionEnding { .. } => "transaction_ending",
+        Event::OffsetsInTransaction { .. } => "offsets_in_transaction",
+        Event::Copied { .. } => "copied",
+        Event::Joined { .. } => "joined",
+        Event::Processed { .. } => "processed",
+        Event::CommitBegan { .. } => "commit_began",
+        Event::CommitEnded { .. } => "commit_ended",
+        Event::CommittedSeen { .. } => "committed_seen",
+        Event::GroupReset { .. } => "group_reset",
+    };
+    tell(name);
 }
 
 /// A transaction under way.

@@ -1,7 +1,7 @@
 //! Where the reference throws, is blind or says too much.
 
 use super::history::*;
-use crate::operations::{Cleanup, OperationChecker, Options};
+use crate::operations::{Cleanup, OperationChecker, Options, number_of};
 use model::finding::{CheckVerdict, Kind};
 use model::operation::Names;
 
@@ -211,4 +211,23 @@ fn a_reader_that_retention_overtook_is_excused() {
         3 invoke poll [[:poll]]\n 3 ok poll [[:poll {{5 [[0 1] [1 2] [2 3]]}}]]"
     );
     assert_eq!(of(&check_with(&later, delete), Kind::PollSkip).verdict, CheckVerdict::Invalid);
+}
+
+/// Logs of our own histories have keys beyond 32 bits once there are enough topics.
+#[test]
+fn a_finding_says_which_key_it_is_about_however_high_its_number() {
+    for key in [5, i64::from(u32::MAX) + 5, i64::MAX] {
+        let report = check(&format!(
+            "0 invoke send [[:send {key} 1]]\n 0 ok send [[:send {key} [0 1]]]
+            0 invoke send [[:send {key} 2]]\n 0 ok send [[:send {key} [1 2]]]
+            1 invoke poll [[:poll]]\n 1 ok poll [[:poll {{{key} [[1 2]]}}]]"
+        ));
+        assert_eq!(number_of(of(&report, Kind::LostWrite).findings[0].log), Some(key));
+    }
+    let named = check(
+        "0 invoke send [[:send :a [0 1]]]\n 0 ok send [[:send :a [0 1]]]\n 0 invoke send [[:send :a [1 2]]]
+        0 ok send [[:send :a [1 2]]]\n 1 invoke poll [[:poll]]\n 1 ok poll [[:poll {:a [[1 2]]}]]",
+    );
+    let finding = &of(&named, Kind::LostWrite).findings[0];
+    assert_eq!((number_of(finding.log), finding.topic.as_str()), (None, ":a"));
 }

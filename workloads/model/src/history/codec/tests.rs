@@ -94,6 +94,7 @@ fn every_event() -> Vec<(Time, Event)> {
         },
         Event::LogBounds { log, leader_epoch: 4, start: 0, end: 10, settled: true },
         Event::RecordsDeleted { log, before: 4 },
+        Event::Operation { edn: "{:f :send, :error \"x\"}".into() },
     ];
     events
         .into_iter()
@@ -184,6 +185,26 @@ fn a_changed_byte_never_changes_an_event() {
         let whole = ends.iter().filter(|end| **end <= at).count();
         assert_eq!(decoded, events[..whole * 3], "damage at {at}");
         assert!(matches!(ending, Ok(Ending::Cut { .. })), "damage at {at}");
+    }
+}
+
+#[test]
+fn a_damaged_line_is_an_event_or_says_what_is_wrong() {
+    for (time, event) in every_event() {
+        let line = json::to_line(&time, &event);
+        for at in (0..line.len()).filter(|at| line.is_char_boundary(*at)) {
+            let whole = line[at..].chars().next().map_or(at, |char| at + char.len_utf8());
+            for other in ["", "0", "9999999999", "-", "\"", "{", "]", ",", "\u{e9}"] {
+                let damaged = format!("{}{other}{}", &line[..at], &line[whole..]);
+                match json::from_line(&damaged) {
+                    Ok((time, event)) => {
+                        let again = json::from_line(&json::to_line(&time, &event));
+                        assert_eq!(again, Ok((time, event)), "{damaged}");
+                    }
+                    Err(because) => assert!(!because.is_empty(), "{damaged}"),
+                }
+            }
+        }
     }
 }
 

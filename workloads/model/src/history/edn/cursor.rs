@@ -1,6 +1,6 @@
 //! Walks over EDN text: blanks, tokens, numbers, whole forms. Iterative throughout.
 
-use super::DEPTH_MAX;
+use super::{DEPTH_MAX, quick};
 
 /// Why it went no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +256,16 @@ impl<'a> Cursor<'a> {
     /// A whole number, or `Odd` and not moved. `7N` is 7, as Clojure has it.
     #[inline]
     pub(super) fn number(&mut self) -> Walk<i64> {
+        if let Some((number, end)) = quick::number(self.bytes, self.at)
+            && is_delimiter(self.bytes[end])
+        {
+            self.at = end;
+            return Ok(number);
+        }
+        self.any_number()
+    }
+
+    fn any_number(&mut self) -> Walk<i64> {
         let start = self.at;
         let mut at = start;
         let sign = self.peek()?;

@@ -1,6 +1,7 @@
 //! One operation from its map.
 
 use super::cursor::{Cursor, Stop, Walk, closer_of, is_delimiter};
+use super::quick;
 use crate::operation::{
     Atom, Batch, Function, MicroOperation, Names, Operation, Place, Polled, Rebalance, Shape, Stage,
 };
@@ -20,8 +21,8 @@ struct Reading<'a, 'b> {
     cursor: &'a mut Cursor<'b>,
     names: &'a mut Names,
     operation: &'a mut Operation,
-    /// Where the text of `:value` begins and ends.
-    value: Option<(usize, usize)>,
+    /// Where the text of `:value` begins and ends, and what `:f` was when it was read.
+    value: Option<(usize, usize, Option<Function>)>,
 }
 
 fn text(bytes: &[u8], at: usize) -> Walk<&str> {
@@ -199,34 +200,34 @@ impl Reading<'_, '_> {
             },
         };
         match read {
-            Ok(()) => self.value = Some((start, self.cursor.at)),
+            Ok(()) => {}
             Err(Stop::Odd) => {
                 self.cursor.at = start;
                 self.operation.clear_value();
                 self.operation.shape = Shape::Verbatim(self.form_text()?);
-                self.value = None;
             }
             Err(stop) => return Err(stop),
         }
+        self.value = Some((start, self.cursor.at, self.operation.function));
         Ok(())
     }
 
-    /// Where `:value` came before `:f`, its form was a guess.
+    /// Where `:value` came before `:f`, or there are two of these, its form was a guess.
     fn settle_shape(&mut self) -> Walk<()> {
-        let Some((start, end)) = self.value else { return Ok(()) };
-        let fits = match self.operation.function {
+        let Some((start, end, then)) = self.value else { return Ok(()) };
+        let now = self.operation.function;
+        let fits = match now {
             Some(Function::Send | Function::Poll | Function::Txn) => {
                 self.operation.shape == Shape::MicroOperations
             }
             Some(Function::Assign | Function::Subscribe) => self.operation.shape == Shape::Keys,
-            _ => false,
+            _ => matches!(self.operation.shape, Shape::Verbatim(_)),
         };
-        if fits {
+        if fits || (now.is_some() && now == then) {
             return Ok(());
         }
         let past = self.cursor.at;
         self.cursor.at = start;
-        self.value = None;
         if self.operation.function.is_some() {
             self.value()?;
         } else {
@@ -351,6 +352,7 @@ impl Reading<'_, '_> {
             self.cursor.blank()?;
             let closer = self.open()?;
             let first = self.operation.polled.len() as u32;
+            self.quick_pairs();
             while !self.is_closed(closer)? {
                 let (offset, value) = self.pair()?;
                 self.operation.polled.push(Polled { offset, value });
@@ -359,6 +361,15 @@ impl Reading<'_, '_> {
             self.operation.batches.push(Batch { key, first, count });
         }
         Ok(())
+    }
+
+    /// As many records as stand there in the commonest form; whatever follows is for the general rules.
+    fn quick_pairs(&mut self) {
+        let Cursor { bytes, at } = self.cursor;
+        while let Some((polled, past)) = quick::pair(bytes, *at) {
+            self.operation.polled.push(polled);
+            *at = past + usize::from(bytes.get(past) == Some(&b' '));
+        }
     }
 
     fn rebalance_log(&mut self) -> Walk<()> {

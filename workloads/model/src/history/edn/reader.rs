@@ -57,7 +57,7 @@ impl Reader {
         }
         if self.taken > 0 {
             let taken = &self.buffer[..self.taken];
-            let lines = taken.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let lines = lines_of(taken);
             self.column = match taken.iter().rposition(|byte| *byte == b'\n') {
                 Some(at) => (self.taken - at - 1) as u64,
                 None => self.column + self.taken as u64,
@@ -80,6 +80,12 @@ impl Reader {
             Err(Stop::Wrong { at, expected }) => Err(self.fail(at, expected)),
             Err(Stop::Incomplete | Stop::Odd) => Ok(false),
         }
+    }
+
+    /// Nothing of what was fed is left but blanks: the operation that was taken last was the last one so far.
+    pub fn is_between(&self) -> bool {
+        let left = &self.buffer[self.taken..];
+        self.around.is_empty() && left.iter().all(u8::is_ascii_whitespace)
     }
 
     /// To be asked once no more bytes will come and `next` has no operation left.
@@ -189,7 +195,7 @@ impl Reader {
     /// Line from 1 and column from 1 of a byte of the buffer.
     fn place(&self, at: usize) -> (u64, u64) {
         let before = &self.buffer[..at.min(self.buffer.len())];
-        let lines = before.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lines = lines_of(before);
         let column = match before.iter().rposition(|byte| *byte == b'\n') {
             Some(feed) => before.len() - feed,
             None => self.column as usize + before.len() + 1,
@@ -209,6 +215,14 @@ impl Reader {
         self.failed = Some(error.clone());
         error
     }
+}
+
+/// How many lines end within these bytes.
+fn lines_of(bytes: &[u8]) -> u64 {
+    // So few at a time that a byte holds the count: checked sums of full width would take as long as the reading.
+    let of =
+        |few: &[u8]| few.iter().fold(0u8, |sum, byte| sum.wrapping_add(u8::from(*byte == b'\n')));
+    bytes.chunks(128).map(|few| u64::from(of(few))).sum()
 }
 
 /// Over the tag of an operation.

@@ -1,2 +1,3 @@
 mod any;
 mod literal;
+mod quick;

@@ -95,7 +95,8 @@ fn a_transaction_is_one_operation_with_what_its_reader_was_handed() {
 
 #[test]
 fn keys_and_values_stand_for_their_logs_and_records() {
-    for log in [log(0), LogRef { topic: TopicRef(3), partition: 77 }] {
+    let last = LogRef { topic: TopicRef(u32::MAX), partition: (1 << 31) - 1 };
+    for log in [log(0), LogRef { topic: TopicRef(3), partition: 77 }, last] {
         assert_eq!(log_of(key_of(log)), Some(log));
     }
     for id in [id(0, 0), id(9, 1 << 35)] {

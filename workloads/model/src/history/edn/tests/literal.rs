@@ -73,6 +73,10 @@ fn keys_may_come_in_any_order() {
     }
     let nemesis = one("{:value [[:send 5 1]] :f :kill}").0;
     assert_eq!(nemesis.shape, Shape::Verbatim("[[:send 5 1]]".into()));
+    // A key that stands there twice; found by fuzzing.
+    let twice = one("{:f :kill :value [5] :f :assign}");
+    assert_eq!(twice.0.shape, Shape::Keys);
+    assert_eq!(to_line(&twice.0, &twice.1), "{:f :assign, :value [5]}");
     let nothing = one("{:value [[:send 5 1]]}").0;
     assert_eq!(nothing.shape, Shape::Verbatim("[[:send 5 1]]".into()));
 }
