@@ -61,6 +61,9 @@ pub struct Options {
     pub via: Via,
     /// Whether the order of records in a log orders their writers (`--no-ww-deps`: it does not).
     pub ww_deps: bool,
+    /// Cycles of writes and reads are looked for without the edges of writes, so that none of them is legal, and cycles of
+    /// writes beside them. A legal cycle hides nothing then.
+    pub reads_apart: bool,
     pub cleanup: Option<Cleanup>,
     /// Findings kept for each kind; counts are exact all the same.
     pub findings_max: usize,
@@ -77,6 +80,7 @@ impl Default for Options {
         Options {
             via: Via::Assign,
             ww_deps: true,
+            reads_apart: false,
             cleanup: None,
             findings_max: 4096,
             ids_max: 8,

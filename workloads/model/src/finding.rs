@@ -281,6 +281,11 @@ impl Kind {
         Kind::CYCLES.contains(&self)
     }
 
+    /// Of cycles: information flows around it, and not only the order of writes.
+    pub fn has_reads(self) -> bool {
+        matches!(self, Kind::G1c | Kind::G1cProcess | Kind::G1cRealtime)
+    }
+
     /// The exact meaning, in a sentence.
     pub fn about(self) -> &'static str {
         self.row().3

@@ -1,6 +1,6 @@
 //! The checks: what was found of each kind, and what that means.
 
-use super::cycles::cycles;
+use super::cycles::{Cycles, cycles};
 use super::graph::Graph;
 use super::logs::{Fate, Logs};
 use super::order::orders;
@@ -11,6 +11,7 @@ use super::{OperationChecker, OperationReport, Options, Via};
 use crate::prose::count_of;
 use model::finding::{Check, CheckVerdict, Counts, Finding, Kind};
 use model::operation::Names;
+use std::collections::BTreeMap;
 
 /// What there is to say about one kind.
 #[derive(Default)]
@@ -54,9 +55,13 @@ fn allowed(kind: Kind, options: &Options) -> Option<&'static str> {
         Kind::G0 | Kind::G0Process | Kind::G0Realtime => {
             Some("allowed: Kafka's transactions do not isolate writes from each other")
         }
-        Kind::G1c | Kind::G1cProcess | Kind::G1cRealtime if options.ww_deps => Some(
-            "allowed: writes are not isolated from each other, so that cycles with write-write edges are normal",
-        ),
+        Kind::G1c | Kind::G1cProcess | Kind::G1cRealtime
+            if options.ww_deps && !options.reads_apart =>
+        {
+            Some(
+                "allowed: writes are not isolated from each other, so that cycles with write-write edges are normal",
+            )
+        }
         Kind::PollSkip | Kind::NonmonotonicPoll if options.via == Via::Subscribe => {
             Some("allowed: a rebalance may move a subscribed reader between its polls")
         }
@@ -71,7 +76,7 @@ pub(super) fn report(mut checker: OperationChecker, names: &Names) -> OperationR
     let kept_max = checker.options.findings_max;
     let mut walked = walk(&mut checker.logs, &checker.table, &orders, processes, kept_max);
     let graph = Graph::new(&checker.logs, &checker.table, &orders, processes, checker.epoch);
-    let mut found_cycles = cycles(&graph, &checker.options);
+    let mut found_cycles = all_cycles(&graph, &checker.options);
     let polls_min = checker.options.stuck_polls_min;
     let found_stuck = match checker.cut {
         Some(_) => Vec::new(),
@@ -112,6 +117,15 @@ pub(super) fn report(mut checker: OperationChecker, names: &Names) -> OperationR
         operations: checker.table.list.len() as u64,
         warnings: checker.warnings(),
     }
+}
+
+fn all_cycles(graph: &Graph<'_>, options: &Options) -> BTreeMap<Kind, Cycles> {
+    let mut found = cycles(graph, options);
+    if options.reads_apart {
+        found.retain(|kind, _| !kind.has_reads());
+        found.extend(cycles(graph, &Options { ww_deps: false, ..options.clone() }));
+    }
+    found
 }
 
 fn check(kind: Kind, answer: Answer, checker: &OperationChecker, nothing: bool) -> Check {

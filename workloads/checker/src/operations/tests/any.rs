@@ -65,6 +65,7 @@ fn no_history_makes_it_panic() {
         let mut random = Random(seed);
         spoil(&mut history, &mut random);
         let options = Options {
+            reads_apart: seed % 5 == 0,
             via: [Via::Assign, Via::Subscribe][(seed % 2) as usize],
             ww_deps: seed % 3 > 0,
             cleanup: [None, Some(Cleanup::Delete), Some(Cleanup::Compact)][(seed / 2 % 3) as usize],
