@@ -43,9 +43,13 @@ impl Disk {
         // Kafka takes every directory in its own for a partition's.
         let _ = fs::remove_dir(directory.join("lost+found"));
         // The file system's own beginnings are no writes of the node's.
-        File::open(directory)?.sync_all()?;
-        run("sync", &["-f", &text(directory)?], "")?;
+        disk.sync()?;
         Ok(disk)
+    }
+
+    /// Everything that was written so far is on the disk.
+    pub fn sync(&self) -> io::Result<()> {
+        run("sync", &["--file-system", &text(&self.directory)?], "").map(|_| ())
     }
 
     /// Cuts the power: whatever was not on the disk by now never will be. A process that has files open there gets errors

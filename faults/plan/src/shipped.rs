@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 14] = [
+pub const PLANS: [ShippedPlan; 15] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -34,6 +34,11 @@ pub const PLANS: [ShippedPlan; 14] = [
     ShippedPlan {
         name: "transactions",
         text: include_str!("../plans/transactions.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "power-cut-on-all",
+        text: include_str!("../plans/power-cut-on-all.toml"),
         defect: None,
     },
     ShippedPlan { name: "smoke", text: include_str!("../plans/smoke.toml"), defect: None },

@@ -131,7 +131,13 @@ impl Local {
     pub fn format(&self) -> Result<()> {
         let configs: Vec<PathBuf> = self.nodes.iter().map(Node::config).collect();
         let configs: Vec<&Path> = configs.iter().map(PathBuf::as_path).collect();
-        self.software.format(&configs, &self.layout.cluster_id)
+        self.software.format(&configs, &self.layout.cluster_id)?;
+        for disk in self.nodes.iter().filter_map(|node| node.disk.as_ref()) {
+            // Whoever runs a cluster formatted it long ago. Kafka's tool leaves bootstrap.checkpoint to the page cache, and a
+            // node that lost it never starts again.
+            disk.sync().context("cannot sync a node's own disk")?;
+        }
+        Ok(())
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
