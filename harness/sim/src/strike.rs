@@ -170,11 +170,15 @@ impl Strikes {
         let hit = targets(&fault.what, world);
         let nodes: Vec<u16> = hit.clone().unwrap_or_default();
         let takes = takes(&fault.what);
-        // A partition holds back both sides, and only one of them is named.
-        let hit_all: Vec<u16> = match fault.what {
-            What::Partition { .. } => world.machines.keys().copied().collect(),
-            _ => nodes.clone(),
+        // A partition holds back both sides, and only one of them is named. Without the only controller nobody learns that he
+        // was replaced.
+        let hits_all = match fault.what {
+            What::Partition { .. } => true,
+            What::Isolate { .. } => is_every_controller(&nodes, world),
+            _ => false,
         };
+        let hit_all: Vec<u16> =
+            if hits_all { world.machines.keys().copied().collect() } else { nodes.clone() };
         let fits = hit.is_some() && self.allows(takes, &hit_all, world);
         let end = if fits { self.carry_out(&fault.what, &nodes, world, cast) } else { None };
         let Some(end) = end else {
@@ -415,6 +419,11 @@ fn resolve(whom: &Whom, world: &World) -> Option<u16> {
             voters.get(usize::from(*nth) % voters.len().max(1)).copied()
         }
     }
+}
+
+fn is_every_controller(nodes: &[u16], world: &World) -> bool {
+    let mut machines = world.machines.values();
+    machines.all(|m| !m.config().process_roles.controller || nodes.contains(&m.id))
 }
 
 /// The directions that a cut closes.

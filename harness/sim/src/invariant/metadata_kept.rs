@@ -40,8 +40,9 @@ impl Invariant for MetadataKept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::invariant::ledger::Entry;
     use crate::invariant::stage::*;
-    use crate::invariant::state::QuorumState;
+    use crate::invariant::state::{Loss, QuorumState};
 
     #[test]
     fn committed_records_stay_what_they_are() {
@@ -59,5 +60,27 @@ mod tests {
         assert_eq!(stage.quorum(1, commit).and(stage.quorum(2, commit)), Ok(()));
         let told = stage.quorum(3, commit).unwrap_err();
         assert!(told.starts_with("n3 has other metadata"), "{told}");
+    }
+
+    #[test]
+    fn a_log_that_is_as_long_is_no_copy() {
+        for (theirs, is_lost) in [(3, false), (2, true)] {
+            let mut stage = Stage::of(MetadataKept);
+            let log = |epoch| {
+                [(0, 4, 1), (4, 8, epoch)]
+                    .map(|(from, to, epoch)| Entry { is_control: true, ..entry(from, to, epoch) })
+            };
+            stage.wrote(1, METADATA, &log(theirs));
+            for node in [2, 3] {
+                stage.wrote(node, METADATA, &log(3));
+            }
+            for node in [1, 2, 3] {
+                assert_eq!(stage.quorum(node, |quorum| quorum.durable_offset = 8), Ok(()));
+            }
+            assert_eq!(stage.quorum(2, |quorum| quorum.high_watermark = 8), Ok(()));
+            stage.invariants.ended(2);
+            assert_eq!(stage.invariants.lost(0, 2, Loss::Destroyed), Ok(()));
+            assert_eq!(stage.invariants.has_lost_metadata(), is_lost);
+        }
     }
 }

@@ -181,10 +181,19 @@ impl Invariants {
 
     fn advance_metadata(&mut self, node: u16, now: &QuorumState) -> Result<(), Violation> {
         let has = |quorum: &QuorumState| quorum.durable_offset >= now.high_watermark;
-        let is_holder =
-            |state: &NodeState| state.quorum.as_ref().is_some_and(|q| q.is_voter && has(q));
+        let ledger = &self.glimpse.ledger;
+        let epoch = |node| {
+            let entry = ledger.copy(node, METADATA)?.holding(now.high_watermark - 1)?;
+            Some(entry.leader_epoch)
+        };
+        // A log may be as long and have something older there, which its leader could not commit.
+        let is_older =
+            |other| epoch(other).zip(epoch(node)).is_some_and(|(theirs, ours)| theirs < ours);
+        let is_holder = |node: u16, state: &NodeState| {
+            state.quorum.as_ref().is_some_and(|q| q.is_voter && has(q)) && !is_older(node)
+        };
         let nodes = self.glimpse.nodes.iter();
-        let holders = nodes.filter(|(_, state)| is_holder(state));
+        let holders = nodes.filter(|(node, state)| is_holder(**node, state));
         let holders = holders.fold(Members(0), |members, (node, _)| members.with(*node));
         let advance = Advance {
             now_ns: self.glimpse.now_ns,

@@ -92,6 +92,11 @@ impl Copy {
         (entry.base_offset == offset).then_some(entry)
     }
 
+    /// The entry that holds `offset`.
+    pub fn holding(&self, offset: i64) -> Option<&Entry> {
+        self.entries.get(self.index_of(offset)).filter(|entry| entry.base_offset <= offset)
+    }
+
     pub fn end_offset(&self) -> i64 {
         self.entries.last().map_or(0, |entry| entry.next_offset)
     }
