@@ -27,7 +27,7 @@ const COMMITTED_WAIT: Duration = Duration::from_secs(5);
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// Empty polls of a member that is to die over its work.
-const LAST_POLLS_MAX: u32 = 20;
+const LAST_POLLS_MAX: u32 = 60;
 
 /// What a member needs to know beside what every reader does.
 #[derive(Clone)]
