@@ -251,8 +251,11 @@ impl Play<'_> {
             };
             let faults = self.hazard.records();
             let lost = |dir: &str| world.watch().excuse(dir);
-            let is_excessive = self.hazard.was_excessive();
-            let excused = is_excessive.then(|| excuse::unexplained(&report.checks, lost));
+            let forgotten = |dir: &str| world.watch().writers_forgotten_below(dir);
+            let mut held = excuse::not_taken_for_new(&report.checks, forgotten);
+            if self.hazard.was_excessive() {
+                held = excuse::unexplained(&held, lost);
+            }
             let inputs = |checks| Inputs {
                 checks,
                 counts: &report.counts,
@@ -265,9 +268,8 @@ impl Play<'_> {
                 interrupted: None,
             };
             let judged = judge::judge(inputs(report.checks.as_slice()));
-            let held = excused.as_ref().map(|checks| judge::judge(inputs(checks.as_slice())));
-            let promises = &held.as_ref().unwrap_or(&judged).promises;
-            let broken = promises.iter().find(|promise| promise.verdict == Word::Broken).cloned();
+            let held = judge::judge(inputs(held.as_slice()));
+            let broken = held.promises.into_iter().find(|promise| promise.verdict == Word::Broken);
             if let Some(promise) = broken {
                 world.fail(&promise.name, promise.because);
             }

@@ -61,6 +61,11 @@ impl Watch {
         self.invariants.excuse(dir)
     }
 
+    /// Below this offset of the partition's log some replica knows nobody who wrote there: it began anew behind retention.
+    pub fn writers_forgotten_below(&self, dir: &str) -> i64 {
+        self.invariants.writers_forgotten_below(dir)
+    }
+
     /// A reader was given the records of a partition below this offset, or told that its log ends there.
     pub fn shown(&mut self, now_ns: u64, dir: &str, end_offset: i64) -> Result<(), Violation> {
         self.invariants.shown(now_ns, dir, end_offset)

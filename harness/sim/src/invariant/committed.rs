@@ -72,6 +72,8 @@ pub struct CommittedLog {
     verified: FxHashMap<u16, i64>,
     /// Whose copy a fault destroyed. A leader goes by what such a node had told it before, until it hears of it again.
     lost: FxHashMap<u16, Lost>,
+    /// Some replica began anew here, behind what retention took, and knows none of those who wrote what is below.
+    writers_forgotten_below: i64,
     /// Since an excused loss, other records stand in the place of what was committed.
     rewritten: Option<Rewritten>,
 }
@@ -129,6 +131,17 @@ impl CommittedLog {
     /// Which records that were committed may be gone, or were.
     pub fn excuse(&self) -> Option<Excuse> {
         self.excuse
+    }
+
+    /// A replica fell so far behind that its log begins at this offset now, with nothing from before.
+    pub fn began_anew(&mut self, log_start_offset: i64) {
+        self.writers_forgotten_below = self.writers_forgotten_below.max(log_start_offset);
+    }
+
+    /// A batch that stood below this offset may be taken for a new one when it is sent again: nothing that is replicated
+    /// says who wrote what retention took (Kafka's `truncateFullyAndStartAt` empties the producers' state as well).
+    pub fn writers_forgotten_below(&self) -> i64 {
+        self.writers_forgotten_below
     }
 
     /// Of these ranges nobody need have anything any more, as of now.

@@ -122,6 +122,13 @@ impl Invariants {
         self.glimpse.committed.log(id)?.excuse()
     }
 
+    /// Below this offset of the partition's log some replica knows nobody who wrote there: it began anew behind retention.
+    pub fn writers_forgotten_below(&self, dir: &str) -> i64 {
+        let id = self.glimpse.ledger.id_of(dir);
+        let log = id.and_then(|id| self.glimpse.committed.log(id));
+        log.map_or(0, |log| log.writers_forgotten_below())
+    }
+
     fn lower_floor(&mut self, node: u16, id: LogId, loss: Loss, durable: i64) {
         match loss {
             Loss::Destroyed | Loss::Rotted => {

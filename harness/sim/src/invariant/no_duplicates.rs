@@ -1,4 +1,5 @@
-//! No committed log has two batches of one producer id and epoch with the same first sequence number.
+//! No committed log has two batches of one producer id and epoch with the same first sequence number, but where a replica
+//! began anew behind retention: it can't know who wrote what is gone.
 
 use super::state::LogId;
 use super::{Event, Glimpse, Invariant, Kind};
@@ -30,8 +31,12 @@ impl Invariant for NoDuplicates {
         }
         let key = (*id, entry.producer_id, entry.producer_epoch, entry.base_sequence);
         let Some(first) = self.first.insert(key, entry.base_offset) else { return Ok(()) };
+        let Some(log) = glimpse.committed.log(*id) else { return Ok(()) };
+        if first < log.writers_forgotten_below() {
+            return Ok(());
+        }
         // Faults may have destroyed the first one.
-        let entries = glimpse.committed.log(*id).map_or(&[][..], |log| log.entries());
+        let entries = log.entries();
         let at = entries.partition_point(|known| known.base_offset < first);
         let stands = entries.get(at).is_some_and(|known| {
             let same = (known.producer_id, known.producer_epoch, known.base_sequence);
@@ -68,6 +73,31 @@ mod tests {
         for (third, fine) in [(4, true), (0, false)] {
             let mut stage = Stage::of(NoDuplicates::default());
             stage.wrote(1, LOG, &[batch(0, 0), batch(2, 2), batch(4, third)]);
+            assert_eq!(stage.leads(1, 1, 6), Ok(()));
+            let told = stage.partition(1, |partition| partition.high_watermark = 6);
+            assert_eq!(told.is_ok(), fine, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn who_began_anew_does_not_know_the_writers_of_what_is_gone() {
+        let batch = |base_offset, base_sequence| Entry {
+            producer_id: 5,
+            producer_epoch: 0,
+            base_sequence,
+            ..entry(base_offset, base_offset + 2, 1)
+        };
+        for (anew_at, fine) in [(2, true), (0, false)] {
+            let mut stage = Stage::of(NoDuplicates::default());
+            stage.wrote(1, LOG, &[batch(0, 0), batch(2, 2)]);
+            assert_eq!(stage.leads(1, 1, 4), Ok(()));
+            assert_eq!(stage.partition(1, |partition| partition.high_watermark = 4), Ok(()));
+            assert_eq!(stage.follows(2, 0), Ok(()));
+            let anew = stage.partition(2, |partition| {
+                (partition.log_start_offset, partition.log_end_offset) = (anew_at, anew_at);
+            });
+            assert_eq!(anew, Ok(()));
+            stage.wrote(1, LOG, &[batch(4, 0)]);
             assert_eq!(stage.leads(1, 1, 6), Ok(()));
             let told = stage.partition(1, |partition| partition.high_watermark = 6);
             assert_eq!(told.is_ok(), fine, "{told:?}");

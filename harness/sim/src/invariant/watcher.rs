@@ -324,6 +324,9 @@ impl Invariants {
             return Ok(());
         }
         let id = now.id;
+        if before.is_some_and(|before| before.log_end_offset < now.log_start_offset) {
+            self.glimpse.committed.log_mut(id).began_anew(now.log_start_offset);
+        }
         let same_life = before.filter(|before| before.life == now.life);
         if same_life.is_none_or(|before| before.high_watermark < now.high_watermark) {
             let holders = if now.is_leader() { now.maximal_isr() } else { Members(0) };

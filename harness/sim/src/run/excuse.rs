@@ -1,5 +1,6 @@
-//! What is not held against the broker where a schedule went beyond what Kafka's design survives (the [`crate::atlas`] says
-//! what that is): what follows from the loss of committed records of which every eligible copy was destroyed.
+//! What is not held against the broker: what follows from the loss of committed records of which every eligible copy was
+//! destroyed, where a schedule went beyond what Kafka's design survives (the [`crate::atlas`] says what that is); and a
+//! retry that is taken for a new record by who began anew behind retention, which nothing in Kafka's design prevents.
 //!
 //! Promises: only logs that lost such records are excused, and only from the first of their offsets on; a record that was
 //! sent when all that had happened has no excuse for being lost, written twice, or out of place. What nobody sent, what is
@@ -15,11 +16,24 @@ use model::finding::{Check, CheckVerdict, Finding, Kind};
 
 /// The checks without what the losses explain. `excuse`: what was lost of a log, by the name of its directory.
 pub(super) fn unexplained(checks: &[Check], excuse: impl Fn(&str) -> Option<Excuse>) -> Vec<Check> {
+    let is_explained =
+        |finding: &Finding| excuse(&dir_of(finding)).is_some_and(|excuse| follows(finding, excuse));
+    checks.iter().map(|check| without(check, is_explained)).collect()
+}
+
+/// The checks without records that stand twice because who took the second copy for a new record could not know of the
+/// first. `forgotten`: the offset below which some replica of a log knows no writers, by the name of the log's directory.
+/// What this hides of other duplicates, the invariant `no-duplicates` finds batch by batch.
+pub(super) fn not_taken_for_new(checks: &[Check], forgotten: impl Fn(&str) -> i64) -> Vec<Check> {
     let is_explained = |finding: &Finding| {
-        let dir = format!("{}-{}", finding.topic, finding.log.partition);
-        excuse(&dir).is_some_and(|excuse| follows(finding, excuse))
+        let below = forgotten(&dir_of(finding));
+        finding.kind == Kind::Duplicate && finding.first_offset.is_some_and(|offset| offset < below)
     };
     checks.iter().map(|check| without(check, is_explained)).collect()
+}
+
+fn dir_of(finding: &Finding) -> String {
+    format!("{}-{}", finding.topic, finding.log.partition)
 }
 
 fn without(check: &Check, is_explained: impl Fn(&Finding) -> bool) -> Check {
@@ -85,16 +99,19 @@ mod tests {
         }
     }
 
-    /// What is left of a check with this finding, where records of `t0-1` were lost.
-    fn left(finding: Finding) -> (CheckVerdict, u64, usize) {
-        let check = Check {
+    fn check(finding: Finding) -> Check {
+        Check {
             name: finding.kind.as_str().to_owned(),
             verdict: CheckVerdict::Invalid,
             count: finding.count,
             because: None,
             findings: vec![finding],
-        };
-        let checks = unexplained(&[check], |dir| (dir == "t0-1").then_some(EXCUSE));
+        }
+    }
+
+    /// What is left of a check with this finding, where records of `t0-1` were lost.
+    fn left(finding: Finding) -> (CheckVerdict, u64, usize) {
+        let checks = unexplained(&[check(finding)], |dir| (dir == "t0-1").then_some(EXCUSE));
         (checks[0].verdict, checks[0].count, checks[0].findings.len())
     }
 
@@ -119,6 +136,20 @@ mod tests {
         for kind in [Kind::PollSkip, Kind::InconsistentOffsets, Kind::NonmonotonicPoll] {
             assert_eq!(left(finding(kind, 1, Some(12), &[5_000])), NONE);
             assert_eq!(left(finding(kind, 1, Some(9), &[1_000])), ALL);
+        }
+    }
+
+    #[test]
+    fn a_record_may_stand_twice_where_its_writer_was_forgotten() {
+        for (kind, offset, below, is_left) in [
+            (Kind::Duplicate, 3, 4, false),
+            (Kind::Duplicate, 4, 4, true),
+            (Kind::Duplicate, 3, 0, true),
+            (Kind::LostWrite, 3, 4, true),
+        ] {
+            let checks = [check(finding(kind, 1, Some(offset), &[2_000]))];
+            let left = not_taken_for_new(&checks, |dir| if dir == "t0-1" { below } else { 0 });
+            assert_eq!(left[0].findings.len(), usize::from(is_left), "{kind:?} {offset} {below}");
         }
     }
 
