@@ -232,9 +232,7 @@ impl<'a> Timeline<'a> {
     pub(super) fn was_held_back(&self, broker: i32, at_ms: u64) -> bool {
         self.faults.iter().any(|fault| {
             // A cut has two sides, and either one may go on as if it were alone.
-            let peers = fault.parameters.get("cut_from").into_iter().flat_map(|p| p.split(' '));
-            let mut sides = fault.nodes.iter().map(String::as_str).chain(peers);
-            let hit = sides.any(|node| self.brokers.get(node) == Some(&broker));
+            let hit = fault.sides().any(|node| self.brokers.get(node) == Some(&broker));
             let begun = fault.asked_ms.is_some_and(|asked| asked <= at_ms.saturating_add(SLACK_MS));
             let over =
                 fault.cleared_ms.map_or(u64::MAX, |cleared| cleared.saturating_add(ZOMBIE_MS));

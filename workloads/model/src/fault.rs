@@ -1,7 +1,7 @@
 //! Faults as recorded facts: what was asked, on whom, when it was seen to take effect, when it was seen to be over.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whom a fault hits, by the part that the node plays when the fault is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -92,4 +92,77 @@ pub struct FaultRecord {
     /// What the probes measured, in words: `pid 4711 is gone`, `state T (stopped)`.
     pub evidence: Vec<String>,
     pub parameters: BTreeMap<String, String>,
+}
+
+/// The parameter that says from whom a fault cut its nodes off.
+const CUT_FROM: &str = "cut_from";
+
+impl FaultRecord {
+    /// Notes from whom each node was cut off: `n2 n3`, or, where that is not the same for all of them, `n1: n3; n2: n3 n4`.
+    pub fn note_cut_from<P: AsRef<str>>(&mut self, peers: &BTreeMap<String, Vec<P>>) {
+        let words = |peers: &[P]| peers.iter().map(P::as_ref).collect::<Vec<_>>().join(" ");
+        let distinct: BTreeSet<String> = peers.values().map(|peers| words(peers)).collect();
+        let text = match distinct.first() {
+            Some(same) if distinct.len() == 1 => same.clone(),
+            _ => {
+                let each = peers.iter().map(|(node, peers)| format!("{node}: {}", words(peers)));
+                each.collect::<Vec<String>>().join("; ")
+            }
+        };
+        if !text.is_empty() {
+            self.parameters.insert(CUT_FROM.to_string(), text);
+        }
+    }
+
+    /// Everybody on either side of a cut; of another fault, the nodes that it hit.
+    pub fn sides(&self) -> impl Iterator<Item = &str> {
+        let cut_from = self.parameters.get(CUT_FROM).into_iter();
+        let others =
+            cut_from.flat_map(|text| text.split([' ', ';', ':'])).filter(|w| !w.is_empty());
+        self.nodes.iter().map(String::as_str).chain(others)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_cut_off_is_on_a_side() {
+        let peers = |of: &[(&str, &[&'static str])]| -> BTreeMap<String, Vec<&'static str>> {
+            of.iter().map(|(node, peers)| (node.to_string(), peers.to_vec())).collect()
+        };
+        for (nodes, cut_from, text, sides) in [
+            (vec!["n1"], peers(&[("n1", &["n2", "n3"])]), Some("n2 n3"), "n1 n2 n3"),
+            (
+                vec!["n1", "n2"],
+                peers(&[("n1", &["n3", "n4"]), ("n2", &["n5"])]),
+                Some("n1: n3 n4; n2: n5"),
+                "n1 n2 n1 n3 n4 n2 n5",
+            ),
+            (vec!["n1"], peers(&[("n1", &[])]), None, "n1"),
+        ] {
+            let mut record = FaultRecord {
+                id: 1,
+                name: "cut".to_string(),
+                recipe: None,
+                role: Role::All,
+                partition: None,
+                nodes: nodes.into_iter().map(String::from).collect(),
+                state: FaultState::Planned,
+                destroys: Destroys::Nothing,
+                planned_ms: 0,
+                asked_ms: None,
+                confirmed_ms: None,
+                healed_ms: None,
+                cleared_ms: None,
+                for_ms: None,
+                evidence: Vec::new(),
+                parameters: BTreeMap::new(),
+            };
+            record.note_cut_from(&cut_from);
+            assert_eq!(record.parameters.get("cut_from").map(String::as_str), text);
+            assert_eq!(record.sides().collect::<Vec<_>>().join(" "), sides);
+        }
+    }
 }

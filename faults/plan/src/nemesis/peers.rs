@@ -75,21 +75,10 @@ impl Nemesis {
     }
 }
 
-/// Writes the peers that were found into the record: one text where they are the same for every node.
+/// Writes the peers that were found into the record.
 pub fn note(record: &mut FaultRecord, victims: &Victims) {
-    let words = |peers: &BTreeSet<Peer>| {
-        let peers: Vec<String> = peers.iter().map(Peer::to_string).collect();
-        peers.join(" ")
-    };
-    let distinct: BTreeSet<&BTreeSet<Peer>> = victims.values().collect();
-    let text = match distinct.first() {
-        Some(peers) if distinct.len() == 1 => words(peers),
-        _ => {
-            let each = victims.iter().map(|(node, peers)| format!("{node}: {}", words(peers)));
-            each.collect::<Vec<String>>().join("; ")
-        }
-    };
-    if !text.is_empty() {
-        record.parameters.insert("cut_from".to_string(), text);
-    }
+    let words = |peers: &BTreeSet<Peer>| peers.iter().map(Peer::to_string).collect::<Vec<_>>();
+    let peers: BTreeMap<String, Vec<String>> =
+        victims.iter().map(|(node, peers)| (node.clone(), words(peers))).collect();
+    record.note_cut_from(&peers);
 }
