@@ -66,7 +66,7 @@ pub struct StoreArgs {
 }
 
 /// What is tested, in place of what the plan says.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct TargetArgs {
     /// What is tested, in place of the plan's target.kind (`highwater list targets`)
     #[arg(long = "target", value_name = "KIND")]

@@ -45,7 +45,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode> {
 /// A bare `highwater` does the main job.
 fn default_run() -> RunArgs {
     RunArgs {
-        target: TargetArgs { kind: None, kafka_home: None },
+        target: TargetArgs::default(),
         plan: None,
         seed: None,
         defect: None,

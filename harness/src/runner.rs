@@ -21,15 +21,14 @@ use crate::recorder::{Clock, Recorder, wall_ms};
 use crate::run_record::{self, RunRecord, State};
 use crate::spill::FileSpill;
 use crate::store::{RunDir, Store};
-use crate::target::Software;
 use crate::target::bundled::Bundled;
 use crate::target::kafka::Kafka;
 use crate::target::local::{Layout, Local};
-use crate::target::world;
+use crate::target::{Software, cluster_id};
 use anyhow::{Context, Result};
 use checker::Checker;
 use clients::producer::Sessions;
-use inject::UndoLog;
+use inject::{UndoLog, World};
 use load::{Load, Shared};
 use model::history::{Event, Phase};
 use plan::deed::Needs;
@@ -54,6 +53,8 @@ pub struct Request<'a> {
     /// What the user would type to have the same schedule again.
     pub again: String,
     pub interrupt: &'a Interrupt,
+    /// The network of the run's own ([`crate::target::world::own`]), where the plan's faults need one.
+    pub world: Option<World>,
 }
 
 /// What a run came to.
@@ -67,11 +68,10 @@ pub struct Finished {
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs a plan from start to end.
-pub fn run(request: Request<'_>) -> Result<Finished> {
+pub fn run(mut request: Request<'_>) -> Result<Finished> {
     let started_wall_ms = wall_ms();
     // What is not there is told before anything is made.
     let kafka = kafka(request.plan)?;
-    let world = world::own(request.plan)?;
     let run = request.store.create_run(&request.plan.name, request.seed, started_wall_ms)?;
     let clock = Clock::start();
     let cluster_id = cluster_id(request.seed, started_wall_ms);
@@ -79,7 +79,7 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
         Some(kafka) => Box::new(kafka.log_from(&run.file("nodes"))?),
         None => {
             let defects = request.plan.target.defects.clone();
-            Box::new(Bundled::new(defects, request.seed, cluster_id.clone())?)
+            Box::new(Bundled::new(defects, request.seed)?)
         }
     };
     let mut record = first_record(&request, &run, software.as_ref(), started_wall_ms);
@@ -93,6 +93,7 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
         )
     })?;
     let layout = layout(request.plan, cluster_id);
+    let world = request.world.take();
     let cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
     record.brokers = cluster.brokers();
     run.write_json("run.json", &record)?;
@@ -151,15 +152,6 @@ fn layout(plan: &Plan, cluster_id: String) -> Layout {
         cluster_id,
         disks: plan.needs().contains(&Needs::Disks),
     }
-}
-
-/// 22 characters of URL-safe base64, as Kafka's cluster ids are.
-pub fn cluster_id(seed: u64, wall_ms: i64) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut random = generator::random::Random::new(seed ^ wall_ms as u64, "cluster-id");
-    (0..22)
-        .map(|index| ALPHABET[random.below(if index == 21 { 4 } else { 64 }) as usize] as char)
-        .collect()
 }
 
 fn first_record(

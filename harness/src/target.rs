@@ -25,7 +25,7 @@ pub trait Software {
     fn defaults(&self, brokers: u32) -> Vec<(&'static str, String)>;
 
     /// Properties that only this software knows, of one node.
-    fn own(&self, node_id: i32) -> Vec<(&'static str, String)>;
+    fn own(&self, node_id: i32, cluster_id: &str) -> Vec<(&'static str, String)>;
 
     /// Starts a node in the foreground; `config` is the absolute path of its `server.properties`.
     fn command(&self, config: &Path) -> Command;
@@ -41,4 +41,13 @@ pub trait Software {
 
     /// A node is asked to end before it is killed when the run is over.
     fn ends_in_order(&self) -> bool;
+}
+
+/// 22 characters of URL-safe base64, as the ids of clusters and directories are in Kafka.
+pub fn cluster_id(seed: u64, wall_ms: i64) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut random = generator::random::Random::new(seed ^ wall_ms as u64, "cluster-id");
+    (0..22)
+        .map(|index| ALPHABET[random.below(if index == 21 { 4 } else { 64 }) as usize] as char)
+        .collect()
 }

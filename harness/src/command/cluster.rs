@@ -3,10 +3,10 @@
 use crate::cli::{ClusterCommand, StoreArgs};
 use crate::exit::Refused;
 use crate::recorder::wall_ms;
-use crate::runner::cluster_id;
 use crate::runner::up::registered;
 use crate::store::Store;
 use crate::target::bundled::Bundled;
+use crate::target::cluster_id;
 use crate::target::local::{Layout, Local};
 use admin::Admin;
 use anyhow::{Context, Result};
@@ -60,7 +60,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
             }
             let wall_ms = wall_ms();
             let cluster_id = cluster_id(0, wall_ms);
-            let software = Bundled::new(defects, wall_ms as u64, cluster_id.clone())?;
+            let software = Bundled::new(defects, wall_ms as u64)?;
             let fast = !kafka_defaults;
             let disks = false;
             let layout =

@@ -14,7 +14,7 @@ use model::finding::Kind;
 use model::verdict::Word;
 use plan::shipped;
 use reports::facts::{Cell, Comparison, RunInfo};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -47,17 +47,19 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    // Before there is a second thread.
+    // Without root, leaving the machine's network is possible only before there is a second thread.
+    let mut left = BTreeSet::new();
     for cell in cells {
-        world::own(&cell.plan)?;
+        if left.insert(cell.plan.needs()) {
+            world::own(&cell.plan)?;
+        }
     }
     let interrupt = Interrupt::install()?;
     let started_wall_ms = wall_ms();
     let comparison_dir =
         Store::at(&args.store.out).create_run(&whole.name, seed, started_wall_ms)?;
     comparison_dir.write("plan.toml", found.text.as_bytes())?;
-    let cell_store = Store::at(comparison_dir.file("cells"));
-    let undo_root = Store::at(&args.store.out);
+    let store = Store::at(comparison_dir.file("cells")).with_undo_of(&Store::at(&args.store.out));
     let mut done = Vec::new();
     let mut exit = Exit::Held;
     for (number, cell) in cells.iter().enumerate() {
@@ -71,18 +73,19 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
         }
         let mut plan = cell.plan.clone();
         plan.name = directory_name(cell);
-        let request = Request {
+        let request = |world| Request {
             plan: &plan,
             text: &found.text,
             seed,
-            store: &cell_store.clone().with_undo_of(&undo_root),
+            store: &store,
             progress: args.progress,
             quiet,
             keep_data: false,
             again: again.clone(),
             interrupt: &interrupt,
+            world,
         };
-        match runner::run(request) {
+        match world::own(&plan).and_then(|world| runner::run(request(world))) {
             Ok(finished) => {
                 exit = exit.worst(finished.exit);
                 done.push(told(cell, &finished, &comparison_dir));

@@ -69,7 +69,7 @@ pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
     }
     let store = Store::at(&args.store.out);
     // Before there is a second thread.
-    world::own(&plan)?;
+    let world = world::own(&plan)?;
     let interrupt = Interrupt::install()?;
     let finished = runner::run(Request {
         plan: &plan,
@@ -81,6 +81,7 @@ pub fn run(args: RunArgs, quiet: bool) -> Result<ExitCode> {
         keep_data: args.keep_data,
         again: again(&args, &name, seed),
         interrupt: &interrupt,
+        world,
     })?;
     let mut out = std::io::stdout().lock();
     if args.json {

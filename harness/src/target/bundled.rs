@@ -10,13 +10,12 @@ pub struct Bundled {
     binary: PathBuf,
     defects: Vec<String>,
     seed: u64,
-    cluster_id: String,
 }
 
 impl Bundled {
-    pub fn new(defects: Vec<String>, seed: u64, cluster_id: String) -> Result<Bundled> {
+    pub fn new(defects: Vec<String>, seed: u64) -> Result<Bundled> {
         let binary = std::env::current_exe().context("cannot find the path of this program")?;
-        Ok(Bundled { binary, defects, seed, cluster_id })
+        Ok(Bundled { binary, defects, seed })
     }
 }
 
@@ -33,9 +32,9 @@ impl Software for Bundled {
         Vec::new()
     }
 
-    fn own(&self, node_id: i32) -> Vec<(&'static str, String)> {
+    fn own(&self, node_id: i32, cluster_id: &str) -> Vec<(&'static str, String)> {
         let mut own = vec![
-            ("highwater.cluster.id", self.cluster_id.clone()),
+            ("highwater.cluster.id", cluster_id.to_string()),
             ("highwater.seed", (self.seed ^ node_id as u64).to_string()),
         ];
         if !self.defects.is_empty() {

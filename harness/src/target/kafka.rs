@@ -138,7 +138,7 @@ impl Software for Kafka {
         ]
     }
 
-    fn own(&self, _node_id: i32) -> Vec<(&'static str, String)> {
+    fn own(&self, _node_id: i32, _cluster_id: &str) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
@@ -188,7 +188,7 @@ impl Software for Kafka {
 
     fn format_again(&self, data: &Path, node_id: i32, cluster_id: &str) -> std::io::Result<()> {
         // What the storage tool writes for a broker that joins a cluster, without the second that it takes.
-        let directory_id = crate::runner::cluster_id(node_id as u64, crate::recorder::wall_ms());
+        let directory_id = super::cluster_id(node_id as u64, crate::recorder::wall_ms());
         fs::write(
             data.join("meta.properties"),
             format!(

@@ -327,8 +327,8 @@ impl Local {
             "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_string(),
         );
         // One path whatever is in it: log.dirs would take it apart at a comma.
-        set("log.dir", node.dir.join("data").display().to_string());
-        for (name, value) in self.software.own(node.member.id) {
+        set("log.dir", node.data().display().to_string());
+        for (name, value) in self.software.own(node.member.id, &self.layout.cluster_id) {
             set(name, value);
         }
         let mut text = String::from("# Written by highwater for this run.\n");
@@ -343,6 +343,10 @@ impl Node {
     fn config(&self) -> PathBuf {
         self.dir.join("server.properties")
     }
+
+    fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
 }
 
 impl Nodes for Local {
@@ -355,7 +359,7 @@ impl Nodes for Local {
     }
 
     fn data_dir(&self, node: &str) -> PathBuf {
-        self.node(node).map(|n| n.dir.join("data")).unwrap_or_default()
+        self.node(node).map(Node::data).unwrap_or_default()
     }
 
     fn disk(&mut self, node: &str) -> Option<&mut Disk> {
@@ -368,8 +372,7 @@ impl Nodes for Local {
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {
         let Some(node) = self.node(node) else { return Ok(()) };
-        let data = node.dir.join("data");
-        self.software.format_again(&data, node.member.id, &self.layout.cluster_id)
+        self.software.format_again(&node.data(), node.member.id, &self.layout.cluster_id)
     }
 }
 
