@@ -113,6 +113,7 @@ fn facts(
         directory: record.directory.clone(),
         versions: record.versions.clone(),
         machine: record.machine.clone(),
+        workload: record.workload.clone(),
         profile: record.profile.clone(),
         interrupted: record.interrupted.is_some() || record.cut.is_some(),
     };

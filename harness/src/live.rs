@@ -5,9 +5,10 @@
 
 use crate::measure::Measure;
 use crate::recorder::Portion;
+use crate::runner::TOPIC;
 use checker::Checker;
 use model::finding::Kind;
-use model::history::{Event, Outcome, Time};
+use model::history::{Event, Outcome, RecordId, Time};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -67,14 +68,8 @@ impl Follower {
         measure: Measure,
     ) -> Follower {
         let counters = Arc::new(Counters::new(partitions));
-        let deadline_ns = measure.deadline_ms() * 1_000_000;
-        let mut state = State {
-            counters: counters.clone(),
-            checker,
-            measure,
-            open: Default::default(),
-            deadline_ns,
-        };
+        let mut state =
+            State { counters: counters.clone(), checker, measure, open: Default::default() };
         let thread = std::thread::Builder::new()
             .name("follower".into())
             .spawn(move || {
@@ -103,42 +98,38 @@ struct State {
     counters: Arc<Counters>,
     checker: Checker,
     measure: Measure,
-    /// Partition and intended time of each open send.
-    open: rustc_hash::FxHashMap<model::history::RecordId, (u32, u64)>,
-    deadline_ns: u64,
+    /// The partition of each open send to the run's own topic.
+    open: rustc_hash::FxHashMap<RecordId, u32>,
 }
 
 impl State {
     fn feed(&mut self, time: &Time, event: &Event) {
-        self.count(time, event);
+        self.count(event);
         self.measure.feed(time, event);
+        self.counters.late_ns.store(self.measure.late_ns(), Ordering::Relaxed);
         self.checker.feed(time, event);
     }
 
-    fn count(&mut self, time: &Time, event: &Event) {
+    fn count(&mut self, event: &Event) {
         let add = |counter: &AtomicU64, count: u64| {
             counter.fetch_add(count, Ordering::Relaxed);
         };
         match event {
-            Event::Send { id, log, intended_mono_ns } => {
+            Event::Send { id, log, .. } => {
                 add(&self.counters.sent, 1);
-                self.open.insert(*id, (log.partition, *intended_mono_ns));
+                if log.topic == TOPIC {
+                    self.open.insert(*id, log.partition);
+                }
             }
             Event::Sent { id, outcome, .. } => {
-                let open = self.open.remove(id);
-                let in_time = open.is_some_and(|(_, intended_ns)| {
-                    time.mono_ns.saturating_sub(intended_ns) <= self.deadline_ns
-                });
-                if !in_time || !outcome.is_success() {
-                    self.counters.late_ns.store(time.mono_ns, Ordering::Relaxed);
-                }
+                let partition = self.open.remove(id);
                 match outcome {
                     Outcome::Fail => return add(&self.counters.fail, 1),
                     Outcome::Info => return add(&self.counters.info, 1),
                     Outcome::Ok { .. } | Outcome::Unacknowledged => add(&self.counters.ok, 1),
                 }
                 if let Some(counter) =
-                    open.and_then(|(p, _)| self.counters.acknowledged.get(p as usize))
+                    partition.and_then(|p| self.counters.acknowledged.get(p as usize))
                 {
                     add(counter, 1);
                 }

@@ -13,7 +13,7 @@ use model::fault::FaultRecord;
 use model::history::{Event, LogRef, Outcome, PassKind, Phase, RecordId, Session, Time};
 use model::verdict::{Availability, Recovery};
 use reports::facts::Series;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use windows::{Window, Windows};
 
@@ -51,6 +51,10 @@ struct Pulse {
 pub struct Measure {
     deadline_ms: u64,
     open: FxHashMap<RecordId, Open>,
+    /// Records that are about to be sent and were made of others: nobody offered them at a rate of their own.
+    copies: FxHashSet<RecordId>,
+    /// When the last send was answered later than the deadline, or without success.
+    late_ns: u64,
     windows: Windows,
     /// Acknowledged sends, and of those before the first fault, microseconds.
     latency: Histogram<u64>,
@@ -95,6 +99,8 @@ impl Measure {
         Measure {
             deadline_ms,
             open: FxHashMap::default(),
+            copies: FxHashSet::default(),
+            late_ns: 0,
             windows: Windows::default(),
             latency: histogram(),
             baseline_latency: histogram(),
@@ -111,14 +117,19 @@ impl Measure {
         }
     }
 
-    pub fn deadline_ms(&self) -> u64 {
-        self.deadline_ms
+    /// When the last send was answered later than the deadline, or without success, on the history's clock.
+    pub fn late_ns(&self) -> u64 {
+        self.late_ns
     }
 
     pub fn feed(&mut self, time: &Time, event: &Event) {
         self.last_ns = self.last_ns.max(time.mono_ns);
         match event {
             Event::Phase { phase } => self.phase(*phase, time.mono_ns),
+            Event::Copied { id, .. } => {
+                self.copies.insert(*id);
+            }
+            Event::Send { id, .. } if self.copies.remove(id) => {}
             Event::Send { id, log, intended_mono_ns } => {
                 self.sent(*id, *log, *intended_mono_ns, time.mono_ns)
             }
@@ -170,6 +181,10 @@ impl Measure {
 
     fn answered(&mut self, id: RecordId, outcome: Outcome, error: Option<&str>, now_ns: u64) {
         let Some(open) = self.open.remove(&id) else { return };
+        let is_late = now_ns.saturating_sub(open.intended_ns) > self.deadline_ms * 1_000_000;
+        if is_late || !outcome.is_success() {
+            self.late_ns = now_ns;
+        }
         if !open.measured {
             self.acknowledged += u64::from(outcome.is_success());
             return;

@@ -16,9 +16,10 @@ use std::time::Duration;
 /// What was last seen, and what has changed since.
 struct Observer {
     admin: Admin,
-    topic: String,
+    topics: Vec<String>,
     clock: Clock,
-    partitions: BTreeMap<u32, PartitionState>,
+    /// By topic, as its place among those watched, and partition.
+    partitions: BTreeMap<(usize, u32), PartitionState>,
     quorum: Option<Observation>,
     brokers: Option<Observation>,
     blind: bool,
@@ -42,7 +43,7 @@ impl Running {
 /// Looks every `interval` and hands changes to `see`, from its own thread.
 pub fn start(
     bootstrap: &str,
-    topic: &str,
+    topics: Vec<String>,
     clock: Clock,
     interval: Duration,
     mut see: impl FnMut(Observation) + Send + 'static,
@@ -50,7 +51,7 @@ pub fn start(
     let mut observer = Observer {
         // A stalled broker must not blind us for long: others answer.
         admin: Admin::new(bootstrap, Duration::from_millis(400)),
-        topic: topic.to_string(),
+        topics,
         clock,
         partitions: BTreeMap::new(),
         quorum: None,
@@ -78,7 +79,8 @@ pub fn start(
 
 impl Observer {
     fn look(&mut self, see: &mut dyn FnMut(Observation)) {
-        let topics = match self.admin.topics(&[&self.topic]) {
+        let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let topics = match self.admin.topics(&names) {
             Ok(topics) => topics,
             Err(error) => {
                 if !self.blind {
@@ -90,20 +92,24 @@ impl Observer {
         };
         self.blind = false;
         let at_ms = self.clock.ms();
-        let topic = topics.into_iter().find(|topic| topic.name == self.topic);
-        for partition in topic.map(|topic| topic.partitions).unwrap_or_default() {
-            let state = PartitionState {
-                at_ms,
-                topic: self.topic.clone(),
-                partition: partition.partition,
-                leader: partition.leader,
-                leader_epoch: partition.leader_epoch,
-                replicas: partition.replicas,
-                isr: partition.isr,
-                elr: partition.elr,
-                offline: partition.offline,
+        for topic in topics {
+            let Some(place) = self.topics.iter().position(|name| *name == topic.name) else {
+                continue;
             };
-            self.partition(state, see);
+            for partition in topic.partitions {
+                let state = PartitionState {
+                    at_ms,
+                    topic: topic.name.clone(),
+                    partition: partition.partition,
+                    leader: partition.leader,
+                    leader_epoch: partition.leader_epoch,
+                    replicas: partition.replicas,
+                    isr: partition.isr,
+                    elr: partition.elr,
+                    offline: partition.offline,
+                };
+                self.partition(place, state, see);
+            }
         }
         if let Ok(quorum) = self.admin.quorum() {
             let leader = Some(quorum.leader).filter(|&id| id >= 0);
@@ -126,8 +132,8 @@ impl Observer {
     }
 
     /// Another broker may answer with older metadata than the one before: an epoch never goes back in what we tell.
-    fn partition(&mut self, state: PartitionState, see: &mut dyn FnMut(Observation)) {
-        if let Some(before) = self.partitions.get(&state.partition) {
+    fn partition(&mut self, place: usize, state: PartitionState, see: &mut dyn FnMut(Observation)) {
+        if let Some(before) = self.partitions.get(&(place, state.partition)) {
             if state.leader_epoch < before.leader_epoch {
                 return;
             }
@@ -136,7 +142,7 @@ impl Observer {
                 return;
             }
         }
-        self.partitions.insert(state.partition, state.clone());
+        self.partitions.insert((place, state.partition), state.clone());
         see(Observation::Partition(state));
     }
 }

@@ -37,6 +37,9 @@ pub struct RunRecord {
     pub partitions: u32,
     /// From the first process to the topic.
     pub up_ms: Option<u64>,
+    /// `queue`, `transactions`, …; empty in runs of before there were several.
+    #[serde(default)]
+    pub workload: String,
     /// Timeout profile and deadline in words.
     pub profile: String,
     /// The command that repeats the schedule.

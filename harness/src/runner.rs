@@ -29,8 +29,9 @@ use anyhow::{Context, Result};
 use checker::Checker;
 use clients::producer::Sessions;
 use inject::{UndoLog, World};
+pub use load::TOPIC;
 use load::{Load, Shared};
-use model::history::{Event, Phase};
+use model::history::{Event, Phase, TopicRef};
 use plan::deed::Needs;
 use plan::{Controllers, Plan, Schedule, TargetKind};
 use reports::facts::Facts;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+use up::MadeTopic;
 
 /// What a run is asked to do.
 pub struct Request<'a> {
@@ -176,6 +178,7 @@ fn first_record(
         deadline_ms: plan.time.deadline.0,
         partitions: plan.topic.partitions,
         up_ms: None,
+        workload: plan.workload.name.as_str().to_string(),
         profile: format!(
             "timeouts: {} profile, deadline {} ms",
             plan.target.profile.as_str(),
@@ -255,17 +258,15 @@ impl<'a> Live<'a> {
         };
         let (run, seed, plan) = (self.record.run, self.request_seed, self.plan.name.clone());
         recorder.note(Event::Run { run, seed, plan });
-        recorder.note(Event::Topic {
-            topic: load::TOPIC,
-            name: self.plan.topic.name.clone(),
-            topic_id: made.id,
-            settings: made.settings.clone(),
-        });
-        let mut load = load::start(self.plan, &made.settings, &shared)?;
+        for (topic, made) in (0..).map(TopicRef).zip(&made.topics) {
+            let (name, topic_id, settings) = (made.name.clone(), made.id, made.settings.clone());
+            recorder.note(Event::Topic { topic, name, topic_id, settings });
+        }
+        let mut load = load::start(self.plan, &made.topics, &shared)?;
         self.record.consumers = vec![load.reader_settings(self.plan)];
         self.run.write_json("run.json", &self.record)?;
 
-        let stages = self.stages(&mut load, &made.settings, &shared, &follower);
+        let stages = self.stages(&mut load, &made.topics, &shared, &follower);
         // A stage that failed left clients running, and the history has no end as long as one writes into it.
         let ended = load.finish_producers().and(load.finish_readers());
         recorder.note(Event::Phase { phase: Phase::Done });
@@ -287,7 +288,7 @@ impl<'a> Live<'a> {
     fn stages(
         &mut self,
         load: &mut Load,
-        topic: &model::settings::TopicSettings,
+        topics: &[MadeTopic],
         shared: &Shared,
         follower: &Follower,
     ) -> Result<(Vec<model::fault::FaultRecord>, Vec<model::cluster::Observation>)> {
@@ -317,7 +318,7 @@ impl<'a> Live<'a> {
         );
         shared.recorder.note(Event::Phase { phase: Phase::FinalReads });
         load.finish_readers()?;
-        final_reads::read(self.plan, topic, shared, &twice)?;
+        final_reads::read(self.plan, topics, shared, &twice)?;
         let counters = &follower.counters;
         let polled = counters.polled.load(std::sync::atomic::Ordering::Relaxed);
         self.progress.phase(

@@ -91,6 +91,79 @@ fn it_is_broken_like_ours_and_keeps_its_word() {
     place.assert_nothing_left();
 }
 
+/// Members of the group leave and die over their work all the time, and leaders with them.
+const COPIES: &str = r#"
+schema = 1
+name = "copies"
+about = "Is each record copied exactly once?"
+[target]
+kind = "kafka"
+nodes = 3
+[topic]
+partitions = 3
+[workload]
+name = "exactly-once"
+consumers = 2
+rate = "100/s"
+record_bytes = "256B"
+aborts = 0.3
+transaction_records = 20
+churn = "4s"
+[time]
+setup = "120s"
+baseline = "2s"
+run = "24s"
+settle = "120s"
+heal = "120s"
+deadline = "60s"
+[[fault]]
+name = "kill"
+on = "leader"
+from = "16s"
+for = "1s"
+"#;
+
+#[test]
+fn each_record_is_copied_once() {
+    if std::env::var_os("HIGHWATER_KAFKA_HOME").is_none() {
+        eprintln!(
+            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
+        );
+        return;
+    }
+    let place = Place::for_cluster();
+    place.write("plan.toml", COPIES);
+    let verdict = place.run(["run", "plan.toml", "--seed", "5", "--json"]).code(0).json();
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    let check = |name: &str| {
+        let checks = verdict["checks"].as_array().expect("checks");
+        checks.iter().find(|check| check["name"] == name).expect("the check")["verdict"].clone()
+    };
+    for name in ["skipped", "repeated", "lost-commit", "torn-transaction", "G1a"] {
+        assert_eq!(check(name), "valid", "{name}");
+    }
+    // Something was copied, something was given up, and the group's offsets went with it.
+    let run = place.latest("copies");
+    place.run(["history", "convert", path(&run.join("history.hwh")), "history.jsonl"]).code(0);
+    let text = fs::read_to_string(place.path("history.jsonl")).expect("a history");
+    let count = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    assert!(count(r#""event":"copied""#) > 0);
+    assert!(count(r#""event":"offsets_in_transaction""#) > 0);
+    let ended = |ending: &str| {
+        text.lines()
+            .filter(|line| line.contains(r#""event":"transaction_ended""#))
+            .filter(|line| line.contains(&format!(r#""ending":"{ending}""#)))
+            .count()
+    };
+    assert!(ended("committed") > 0, "{}", verdict["counts"]);
+    assert!(ended("aborted") > 0, "{}", verdict["counts"]);
+    place.assert_nothing_left();
+}
+
+fn path(path: &std::path::Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
 #[test]
 fn a_directory_without_jars_is_refused_before_anything_is_made() {
     let place = Place::new();

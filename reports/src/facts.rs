@@ -48,6 +48,9 @@ pub struct RunInfo {
     pub versions: BTreeMap<String, String>,
     /// Cores, memory, kernel.
     pub machine: BTreeMap<String, String>,
+    /// `queue`, `transactions`, …; empty in runs of before there were several.
+    #[serde(default)]
+    pub workload: String,
     /// Timeout profile and the deadline D in words.
     pub profile: String,
     /// The run was interrupted or the harness died; what is here is what was saved.

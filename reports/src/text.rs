@@ -25,7 +25,8 @@ pub fn run(facts: &Facts) -> String {
     );
     let counts = &verdict.counts;
     let sent = counts.ok + counts.fail + counts.info + counts.unacknowledged;
-    let _ = write!(out, "  load     queue   {} sent   ", grouped(sent));
+    let workload = if info.workload.is_empty() { "queue" } else { &info.workload };
+    let _ = write!(out, "  load     {workload}   {} sent   ", grouped(sent));
     if counts.unacknowledged > 0 {
         let _ = write!(
             out,

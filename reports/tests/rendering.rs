@@ -50,6 +50,7 @@ fn facts(size: Size, text: &str) -> Facts {
             directory: text.to_string(),
             versions: BTreeMap::from([("client".into(), text.to_string())]),
             machine: BTreeMap::from([("cores".into(), "2".into())]),
+            workload: "queue".into(),
             profile: "timeouts: fast profile, deadline 1000 ms".into(),
             interrupted: true,
         },

@@ -286,18 +286,20 @@ impl Checker<'_> {
             self.wrong("workload.consumers", format!("{consumers} consumers"), "from 0 to 1000");
         }
         let name = raw.name.unwrap_or(WorkloadName::Queue);
-        let is_group = name == WorkloadName::Groups;
-        let is_transactional = name == WorkloadName::Transactions;
+        let is_group = name.has_group();
+        let commits_by_itself = name == WorkloadName::Groups;
+        let is_transactional = name.is_transactional();
+        let has_transactions = name.needs_transactions();
         let given = [
-            ("commits", raw.commits.is_some(), is_group, "groups"),
+            ("commits", raw.commits.is_some(), commits_by_itself, "groups"),
             ("churn", raw.churn.is_some(), is_group || is_transactional, "groups"),
             (
                 "transaction_records",
                 raw.transaction_records.is_some(),
-                is_transactional,
+                has_transactions,
                 "transactions",
             ),
-            ("aborts", raw.aborts.is_some(), is_transactional, "transactions"),
+            ("aborts", raw.aborts.is_some(), has_transactions, "transactions"),
         ];
         for (key, _, _, workload) in
             given.iter().filter(|(_, is_given, fits, _)| *is_given && !fits)
@@ -306,13 +308,14 @@ impl Checker<'_> {
             let help = format!("set name = \"{workload}\", or leave it out");
             self.wrong(&format!("workload.{key}"), message, help);
         }
-        if is_transactional {
-            self.transactions(&raw, idempotence, target);
+        if has_transactions {
+            self.transactions(&raw, name, idempotence, target);
         }
         if is_group && consumers == 0 {
             self.wrong("workload.consumers", "a group without members", "1 or more");
         }
-        let commits = is_group.then(|| raw.commits.map_or(Commits::After, |commits| commits.0));
+        let commits =
+            commits_by_itself.then(|| raw.commits.map_or(Commits::After, |commits| commits.0));
         let churn = (is_group || is_transactional).then(|| raw.churn.unwrap_or(CHURN_DEFAULT));
         let properties = as_text(raw.properties);
         const FIELDS: [(&str, &str); 8] = [
@@ -346,20 +349,26 @@ impl Checker<'_> {
             retries,
             in_flight,
             commits,
-            transaction_records: is_transactional
+            transaction_records: has_transactions
                 .then(|| raw.transaction_records.unwrap_or(TRANSACTION_RECORDS_DEFAULT)),
-            aborts: is_transactional.then(|| raw.aborts.unwrap_or(ABORTS_DEFAULT)),
+            aborts: has_transactions.then(|| raw.aborts.unwrap_or(ABORTS_DEFAULT)),
             churn,
             properties,
         }
     }
 
-    fn transactions(&mut self, raw: &RawWorkload, idempotence: bool, target: TargetKind) {
+    fn transactions(
+        &mut self,
+        raw: &RawWorkload,
+        name: WorkloadName,
+        idempotence: bool,
+        target: TargetKind,
+    ) {
         if target == TargetKind::Bundled {
             let message = "the bundled broker has no transactions yet";
             self.wrong("workload.name", message, "test Apache Kafka: kind = \"kafka\" in [target]");
         }
-        if !idempotence {
+        if name.is_transactional() && !idempotence {
             let message = "transactions need idempotence, and so acks = \"all\"";
             self.wrong("workload.idempotence", message, "leave `acks` and `idempotence` out");
         }

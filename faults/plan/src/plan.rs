@@ -177,6 +177,9 @@ impl Topic {
     }
 }
 
+/// What the name of a copied topic ends with.
+pub(crate) const COPY: &str = "-copy";
+
 /// The load.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Workload {
@@ -197,13 +200,13 @@ pub struct Workload {
     /// Of groups: when a member commits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commits: Option<Commits>,
-    /// Of transactions: sends of one, from one to so many.
+    /// Of transactions and of copies: sends of one transaction, from one to so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction_records: Option<u32>,
-    /// Of transactions: the share that is aborted on purpose, from 0 to 1.
+    /// Of transactions and of copies: the share of transactions that is aborted on purpose, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aborts: Option<f64>,
-    /// Of groups: how often a member leaves and another one comes; of transactions: how often a second session takes a
+    /// Of groups and of copies: how often a member leaves and another one comes; of transactions: how often a second session takes a
     /// transactional id while the first has a transaction open. 0: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub churn: Option<Millis>,
@@ -224,11 +227,18 @@ pub enum WorkloadName {
     Groups,
     /// Producers write in transactions and read in them too, everything is read back at the end.
     Transactions,
+    /// Producers write, a consumer group copies that into a second topic in transactions that hold its offsets, both are read
+    /// back at the end.
+    ExactlyOnce,
 }
 
 impl WorkloadName {
-    pub const ALL: [WorkloadName; 3] =
-        [WorkloadName::Queue, WorkloadName::Groups, WorkloadName::Transactions];
+    pub const ALL: [WorkloadName; 4] = [
+        WorkloadName::Queue,
+        WorkloadName::Groups,
+        WorkloadName::Transactions,
+        WorkloadName::ExactlyOnce,
+    ];
 
     /// In a sentence, for `highwater list workloads`.
     pub fn about(self) -> &'static str {
@@ -242,6 +252,9 @@ impl WorkloadName {
             WorkloadName::Transactions => {
                 "sends and polls in transactions, some aborted on purpose, some fenced; readers of committed records"
             }
+            WorkloadName::ExactlyOnce => {
+                "plain sends at a set rate, copied into a second topic by a group whose offsets are in the copies' transactions"
+            }
         }
     }
 
@@ -250,7 +263,7 @@ impl WorkloadName {
         match self {
             // What any consumer sees by default.
             WorkloadName::Queue | WorkloadName::Groups => Isolation::ReadUncommitted,
-            WorkloadName::Transactions => Isolation::ReadCommitted,
+            WorkloadName::Transactions | WorkloadName::ExactlyOnce => Isolation::ReadCommitted,
         }
     }
 
@@ -259,7 +272,23 @@ impl WorkloadName {
             WorkloadName::Queue => "queue",
             WorkloadName::Groups => "groups",
             WorkloadName::Transactions => "transactions",
+            WorkloadName::ExactlyOnce => "exactly-once",
         }
+    }
+
+    /// Its producers write in transactions.
+    pub fn is_transactional(self) -> bool {
+        self == WorkloadName::Transactions
+    }
+
+    /// Its consumers are members of a group.
+    pub fn has_group(self) -> bool {
+        matches!(self, WorkloadName::Groups | WorkloadName::ExactlyOnce)
+    }
+
+    /// Somebody in it has transactions.
+    pub fn needs_transactions(self) -> bool {
+        matches!(self, WorkloadName::Transactions | WorkloadName::ExactlyOnce)
     }
 }
 
@@ -491,6 +520,15 @@ impl Plan {
     /// What its deeds need of the machine and the target, to be looked for before anything is touched.
     pub fn needs(&self) -> std::collections::BTreeSet<Needs> {
         self.deeds().map(|deed| deed.name().needs()).collect()
+    }
+
+    /// The topics that the workload is about: the plan's own, and where it is copied to.
+    pub fn topics(&self) -> Vec<String> {
+        let mut topics = vec![self.topic.name.clone()];
+        if self.workload.name == WorkloadName::ExactlyOnce {
+            topics.push(format!("{}{COPY}", self.topic.name));
+        }
+        topics
     }
 
     /// The controllers that the plan asks for.

@@ -330,9 +330,9 @@ macro_rules! one_of {
 
 one_of!(TargetKind, "a target: \"bundled\" or \"kafka\"",
     "bundled" => TargetKind::Bundled, "kafka" => TargetKind::Kafka);
-one_of!(WorkloadName, "a workload: \"queue\", \"groups\" or \"transactions\"",
+one_of!(WorkloadName, "a workload: \"queue\", \"groups\", \"transactions\" or \"exactly-once\"",
     "queue" => WorkloadName::Queue, "groups" => WorkloadName::Groups,
-    "transactions" => WorkloadName::Transactions);
+    "transactions" => WorkloadName::Transactions, "exactly-once" => WorkloadName::ExactlyOnce);
 one_of!(RawCommits, "\"before\", \"after\" or \"automatic\"",
     "before" => RawCommits(Commits::Before), "after" => RawCommits(Commits::After),
     "automatic" => RawCommits(Commits::Automatic));

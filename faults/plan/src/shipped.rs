@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 15] = [
+pub const PLANS: [ShippedPlan; 16] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -34,6 +34,11 @@ pub const PLANS: [ShippedPlan; 15] = [
     ShippedPlan {
         name: "transactions",
         text: include_str!("../plans/transactions.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "exactly-once",
+        text: include_str!("../plans/exactly-once.toml"),
         defect: None,
     },
     ShippedPlan {

@@ -114,6 +114,7 @@ pub fn compare(args: CompareArgs, quiet: bool) -> Result<ExitCode> {
             directory: comparison_dir.path().display().to_string(),
             versions: run_record::versions(),
             machine: run_record::machine(),
+            workload: whole.workload.name.as_str().to_string(),
             profile: format!(
                 "timeouts: {} profile, deadline {} ms",
                 whole.target.profile.as_str(),

@@ -158,3 +158,23 @@ fn what_was_due_while_the_load_warmed_up_is_not_measured() {
     assert_eq!(measured.availability.request, 1.0);
     assert!(measured.availability.latency_max_ms < 4.0);
 }
+
+#[test]
+fn what_was_made_of_other_records_is_not_offered_at_a_rate() {
+    let mut measure = Measure::new(1000);
+    let send = |sequence| Event::Send { id: id(sequence), log: LOG, intended_mono_ns: 0 };
+    let sent = |sequence, outcome| Event::Sent { id: id(sequence), outcome, error: None };
+    for (ms, event) in [
+        (0, Event::Phase { phase: Phase::Baseline }),
+        (0, send(0)),
+        (1, sent(0, Outcome::Ok { offset: None })),
+        (2, Event::Copied { id: id(1), log: LOG, offset: 0 }),
+        (2, send(1)),
+        (3, sent(1, Outcome::Fail)),
+        (9, Event::Phase { phase: Phase::Heal }),
+    ] {
+        measure.feed(&at(ms), &event);
+    }
+    assert_eq!(measure.late_ns(), 0);
+    assert_eq!(measure.finish(&[], &[]).availability.request, 1.0);
+}

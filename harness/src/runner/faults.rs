@@ -60,7 +60,7 @@ impl<'s, 'a> Stage<'s, 'a> {
         let (sender, observed) = channel();
         let observer = observer::start(
             &shared.bootstrap,
-            &live.plan.topic.name,
+            live.plan.topics(),
             live.clock,
             OBSERVE_EVERY,
             move |seen| {

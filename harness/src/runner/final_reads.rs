@@ -3,14 +3,14 @@
 //! Loss is judged only on this ground. The end of a log is its leader's high watermark, equal twice within one leader
 //! epoch, where the leader's log ends as well; two independent readers read from the log's start to there.
 
-use super::load::{self, Load, Shared, TOPIC};
-use super::up::{full_topic, wait_for};
+use super::load::{self, Load, Shared};
+use super::up::{MadeTopic, wait_for, whole_topics};
 use admin::{Admin, OffsetSpec};
 use anyhow::Result;
-use clients::{History, reader};
+use clients::History;
+use clients::reader::{self, ReaderTask};
 use judge::Liveness;
-use model::history::{Event, LogRef};
-use model::settings::TopicSettings;
+use model::history::{Event, LogRef, TopicRef};
 use plan::Plan;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -25,7 +25,7 @@ pub fn settle(plan: &Plan, bootstrap: &str, interrupted: &dyn Fn() -> bool) -> L
     let mut admin = Admin::new(bootstrap, Duration::from_secs(2));
     let limit = Duration::from_millis(plan.time.settle.0);
     let settled =
-        wait_for("all replicas are in sync", limit, interrupted, || full_topic(&mut admin, plan));
+        wait_for("all replicas are in sync", limit, interrupted, || whole_topics(&mut admin, plan));
     let never_recovered = match settled {
         Ok(_) => Vec::new(),
         Err(error) => not_whole(&mut admin, plan, &format!("{error:#}")),
@@ -45,7 +45,7 @@ pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn(
     let _ = wait_for("the readers have caught up", limit, interrupted, || {
         for partition in 0..plan.topic.partitions {
             if let Entry::Vacant(of) = ends.entry(partition) {
-                let (_, start, end) = bounds(&mut admin, plan, partition)?;
+                let (_, start, end) = bounds(&mut admin, &plan.topic.name, partition)?;
                 // Nothing can be handed out of an empty log.
                 of.insert(if start < end { end } else { 0 });
             }
@@ -56,16 +56,18 @@ pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn(
 
 /// The logs that are not led by an in-sync replica now. An ISR that is only smaller than it should be is no outage.
 fn not_whole(admin: &mut Admin, plan: &Plan, error: &str) -> Vec<String> {
-    let Ok(topics) = admin.topics(&[&plan.topic.name]) else {
-        return vec![format!("{}: {error}", plan.topic.name)];
+    let names = plan.topics();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Ok(topics) = admin.topics(&names) else {
+        return vec![format!("{}: {error}", names.join(", "))];
     };
-    let partitions = topics.iter().flat_map(|t| t.partitions.iter());
+    let partitions = topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (&t.name, p)));
     partitions
-        .filter(|p| p.isr.len() < p.replicas.len() || p.leader < 0)
-        .map(|p| {
+        .filter(|(_, p)| p.isr.len() < p.replicas.len() || p.leader < 0)
+        .map(|(name, p)| {
             let state =
                 format!("leader {}, in-sync replicas {:?} of {:?}", p.leader, p.isr, p.replicas);
-            format!("{}-{}: {state}", plan.topic.name, p.partition)
+            format!("{name}-{}: {state}", p.partition)
         })
         .collect()
 }
@@ -73,33 +75,39 @@ fn not_whole(admin: &mut Admin, plan: &Plan, error: &str) -> Vec<String> {
 /// Finds every log's bounds, writes them down, and reads everything with independent readers.
 pub fn read(
     plan: &Plan,
-    topic: &TopicSettings,
+    topics: &[MadeTopic],
     shared: &Shared,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<()> {
     let mut admin = Admin::new(&shared.bootstrap, Duration::from_secs(2));
     let limit = Duration::from_millis(plan.time.settle.0);
-    let mut ends = BTreeMap::new();
-    for partition in 0..plan.topic.partitions {
-        let what = format!("the end of {}-{partition} is settled", plan.topic.name);
-        // A log without an agreed end stays without bounds in the history: the checker then says unknown, and why.
-        let Ok((leader_epoch, start, end)) =
-            wait_for(&what, limit, interrupted, || bounds(&mut admin, plan, partition))
-        else {
-            continue;
-        };
-        let log = LogRef { topic: TOPIC, partition };
-        shared.recorder.note(Event::LogBounds { log, leader_epoch, start, end, settled: true });
-        ends.insert(partition, end);
+    let mut readers = Vec::new();
+    for (topic_ref, topic) in (0..).map(TopicRef).zip(topics) {
+        let mut ends = BTreeMap::new();
+        for partition in 0..plan.topic.partitions {
+            let what = format!("the end of {}-{partition} is settled", topic.name);
+            // A log without an agreed end stays without bounds in the history: the checker then says unknown, and why.
+            let Ok((leader_epoch, start, end)) =
+                wait_for(&what, limit, interrupted, || bounds(&mut admin, &topic.name, partition))
+            else {
+                continue;
+            };
+            let log = LogRef { topic: topic_ref, partition };
+            shared.recorder.note(Event::LogBounds { log, leader_epoch, start, end, settled: true });
+            ends.insert(partition, end);
+        }
+        for _ in 0..FINAL_READERS {
+            let name = format!("final{}", readers.len() + 1);
+            let task = load::reader_task(plan, topic_ref, topic, shared, name);
+            readers.push((task, ends.clone()));
+        }
     }
     let deadline = Duration::from_millis(plan.time.check.0);
-    let threads: Vec<_> = (1..=FINAL_READERS)
-        .map(|number| {
-            let task = load::reader_task(plan, topic, shared, format!("final{number}"));
-            let (ends, history): (_, Arc<dyn History>) = (ends.clone(), shared.recorder.clone());
-            std::thread::spawn(move || reader::final_pass(task, 0, &ends, deadline, history))
-        })
-        .collect();
+    let read = |(task, ends): (ReaderTask, BTreeMap<u32, i64>)| {
+        let history: Arc<dyn History> = shared.recorder.clone();
+        std::thread::spawn(move || reader::final_pass(task, 0, &ends, deadline, history))
+    };
+    let threads: Vec<_> = readers.into_iter().map(read).collect();
     for thread in threads {
         thread
             .join()
@@ -109,10 +117,10 @@ pub fn read(
 }
 
 /// Start and end of a log, asked for twice within one leader epoch.
-fn bounds(admin: &mut Admin, plan: &Plan, partition: u32) -> Result<(i32, i64, i64), String> {
+fn bounds(admin: &mut Admin, topic: &str, partition: u32) -> Result<(i32, i64, i64), String> {
     let text = |error: admin::AdminError| error.to_string();
     let leader = |admin: &mut Admin| -> Result<(i32, i32), String> {
-        let topics = admin.cluster(Some(&[&plan.topic.name])).map_err(text)?.topics;
+        let topics = admin.cluster(Some(&[topic])).map_err(text)?.topics;
         let found = topics
             .iter()
             .flat_map(|t| &t.partitions)
@@ -120,19 +128,15 @@ fn bounds(admin: &mut Admin, plan: &Plan, partition: u32) -> Result<(i32, i64, i
         found.map(|p| (p.leader, p.leader_epoch)).ok_or_else(|| "it has no leader".to_string())
     };
     let (id, epoch) = leader(admin)?;
-    let (start, _) =
-        admin.offset(id, &plan.topic.name, partition, OffsetSpec::Earliest).map_err(text)?;
-    let (first, _) =
-        admin.offset(id, &plan.topic.name, partition, OffsetSpec::Latest).map_err(text)?;
+    let (start, _) = admin.offset(id, topic, partition, OffsetSpec::Earliest).map_err(text)?;
+    let (first, _) = admin.offset(id, topic, partition, OffsetSpec::Latest).map_err(text)?;
     std::thread::park_timeout(Duration::from_millis(20));
-    let (second, _) =
-        admin.offset(id, &plan.topic.name, partition, OffsetSpec::Latest).map_err(text)?;
+    let (second, _) = admin.offset(id, topic, partition, OffsetSpec::Latest).map_err(text)?;
     if first != second {
         return Err(format!("its high watermark still moves: {first}, then {second}"));
     }
     // Records above it, acknowledged with acks=1, may be on their way to a follower that is slow: the mark stands still then.
-    let (log_end, _) =
-        admin.offset(id, &plan.topic.name, partition, OffsetSpec::LogEnd).map_err(text)?;
+    let (log_end, _) = admin.offset(id, topic, partition, OffsetSpec::LogEnd).map_err(text)?;
     if log_end != second {
         return Err(format!(
             "its high watermark is {second}, and its leader's log ends at {log_end}"

@@ -1,10 +1,11 @@
 //! The load of a run: producers at a set rate, and readers reading along or the members of a group.
 
 use super::members::Members;
+use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
 use clients::History;
-use clients::producer::{self, ProducerTask, RunningProducer, Sessions};
+use clients::producer::{self, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
 use clients::transactor::{self, TransactorTask};
@@ -12,14 +13,16 @@ use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
 use model::history::TopicRef;
-use model::settings::{ConsumerSettings, TopicSettings};
+use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The topic of a run: there is one.
+/// The topic that producers write to: the first of the run's.
 pub const TOPIC: TopicRef = TopicRef(0);
+/// Where it is copied to.
+pub const COPY: TopicRef = TopicRef(1);
 
 /// What every client of a run shares.
 #[derive(Clone)]
@@ -45,17 +48,18 @@ pub(super) fn client_profile(plan: &Plan) -> Profile {
 }
 
 /// Starts every client of the plan.
-pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load> {
+pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load> {
+    let topic = &topics[0];
     let record_bytes = plan.workload.record_bytes.0 as usize;
     let filler = Arc::new(Filler::new(shared.seed, record_bytes));
     let history: Arc<dyn History> = shared.recorder.clone();
     let mut readers = Vec::new();
     let mut members = None;
-    if plan.workload.name == WorkloadName::Groups {
-        members = Some(Members::start(plan, topic, shared)?);
+    if plan.workload.name.has_group() {
+        members = Some(Members::start(plan, topics, shared, &filler)?);
     } else {
         for number in 1..=plan.workload.consumers {
-            let task = reader_task(plan, topic, shared, format!("c{number}"));
+            let task = reader_task(plan, TOPIC, topic, shared, format!("c{number}"));
             let reader = reader::start_live(task, history.clone());
             readers.push(reader.context("cannot start a reader")?);
         }
@@ -64,7 +68,9 @@ pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load
     for number in 1..=plan.workload.producers {
         let task = producer_task(plan, shared, number, &filler);
         let producer = match plan.workload.name {
-            WorkloadName::Queue | WorkloadName::Groups => producer::start(task, history.clone()),
+            WorkloadName::Queue | WorkloadName::Groups | WorkloadName::ExactlyOnce => {
+                producer::start(task, history.clone())
+            }
             WorkloadName::Transactions => {
                 let task = transactor_task(plan, topic, shared, number, task);
                 transactor::start(task, history.clone())
@@ -78,26 +84,41 @@ pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Load
 fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>) -> ProducerTask {
     let workload = &plan.workload;
     let name = format!("p{number}");
-    let is_transactional = workload.name == WorkloadName::Transactions;
+    let per_second = workload.rate.per_second.unwrap_or(0) as f64 / f64::from(workload.producers);
+    let rate = Rate { per_second, burst_max: 500 };
+    let random = Random::new(shared.seed, &format!("load/{name}"));
+    let now_ns = shared.recorder.now().mono_ns;
+    let schedule = OpenLoop::new(TOPIC, plan.topic.partitions, rate, now_ns, random);
     let choice = ProducerChoice {
         acks: workload.acks,
         idempotence: workload.idempotence,
         retries: Some(workload.retries),
         in_flight_requests_max: Some(workload.in_flight),
-        transactional_id: is_transactional.then(|| format!("highwater-{}-{name}", shared.run)),
+        transactional_id: workload
+            .name
+            .is_transactional()
+            .then(|| format!("highwater-{}-{name}", shared.run)),
         properties: workload.properties.clone(),
     };
-    let per_second = workload.rate.per_second.unwrap_or(0) as f64 / f64::from(workload.producers);
-    let rate = Rate { per_second, burst_max: 500 };
-    let random = Random::new(shared.seed, &format!("load/{name}"));
-    let now_ns = shared.recorder.now().mono_ns;
-    ProducerTask {
-        settings: profile::producer(client_profile(plan), &name, &choice),
+    let topic = plan.topic.name.clone();
+    ProducerTask { session: session_task(plan, shared, name, topic, &choice, filler), schedule }
+}
+
+/// What the sessions of a producer are opened with.
+pub fn session_task(
+    plan: &Plan,
+    shared: &Shared,
+    name: String,
+    topic: String,
+    choice: &ProducerChoice,
+    filler: &Arc<Filler>,
+) -> SessionTask {
+    SessionTask {
+        settings: profile::producer(client_profile(plan), &name, choice),
         run: shared.run,
         bootstrap_servers: shared.bootstrap.clone(),
-        topic: plan.topic.name.clone(),
-        record_bytes: workload.record_bytes.0 as usize,
-        schedule: OpenLoop::new(TOPIC, plan.topic.partitions, rate, now_ns, random),
+        topic,
+        record_bytes: plan.workload.record_bytes.0 as usize,
         filler: filler.clone(),
         sessions: shared.sessions.clone(),
         drain_max: Duration::from_millis(plan.time.heal.0),
@@ -107,29 +128,39 @@ fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>
 
 fn transactor_task(
     plan: &Plan,
-    topic: &TopicSettings,
+    topic: &MadeTopic,
     shared: &Shared,
     number: u32,
     producer: ProducerTask,
 ) -> TransactorTask {
     let workload = &plan.workload;
     TransactorTask {
-        reader: reader_task(plan, topic, shared, format!("t{number}")),
-        records_max: u64::from(workload.transaction_records.unwrap_or(1)),
-        aborts_per_mille: (workload.aborts.unwrap_or(0.0) * 1000.0) as u64,
+        reader: reader_task(plan, TOPIC, topic, shared, format!("t{number}")),
+        records_max: transaction_records_max(plan),
+        aborts_per_mille: aborts_per_mille(plan),
         fenced_every: workload
             .churn
             .filter(|churn| churn.0 > 0)
             .map(|churn| Duration::from_millis(churn.0)),
-        random: Random::new(shared.seed, &format!("transactions/{}", producer.name)),
+        random: Random::new(shared.seed, &format!("transactions/{}", producer.session.name)),
         producer,
     }
 }
 
-/// A reader of the plan's topic, under a session of its own.
+pub fn transaction_records_max(plan: &Plan) -> u64 {
+    u64::from(plan.workload.transaction_records.unwrap_or(1))
+}
+
+/// Transactions that are aborted on purpose, of a thousand.
+pub fn aborts_per_mille(plan: &Plan) -> u64 {
+    (plan.workload.aborts.unwrap_or(0.0) * 1000.0) as u64
+}
+
+/// A reader of a topic, under a session of its own.
 pub fn reader_task(
     plan: &Plan,
-    topic: &TopicSettings,
+    topic_ref: TopicRef,
+    topic: &MadeTopic,
     shared: &Shared,
     name: String,
 ) -> ReaderTask {
@@ -144,10 +175,10 @@ pub fn reader_task(
         name,
         run: shared.run,
         bootstrap_servers: shared.bootstrap.clone(),
-        topic: plan.topic.name.clone(),
-        topic_ref: TOPIC,
+        topic: topic.name.clone(),
+        topic_ref,
         partitions: plan.topic.partitions,
-        create_time: topic.message_timestamp_type == "CreateTime",
+        create_time: topic.settings.message_timestamp_type == "CreateTime",
         session: shared.sessions.open(),
     }
 }

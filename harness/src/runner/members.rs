@@ -1,14 +1,18 @@
-//! The consumer group of the `groups` workload: its members, and how they come and go.
+//! The consumer group of the workloads `groups` and `exactly-once`: its members, and how they come and go.
 //!
 //! Every second one that leaves does so without a last commit, as a process that dies between its work and its commit.
 
-use super::load::{self, Shared, client_profile};
+use super::load::{self, COPY, Shared, TOPIC, client_profile};
+use super::up::MadeTopic;
 use anyhow::{Context, Result};
 use clients::History;
+use clients::copier::{self, CopierTask};
 use clients::member::{self, MemberTask, RunningMember};
-use clients::profile;
-use model::settings::{Commits, GroupSettings, TopicSettings};
-use plan::Plan;
+use clients::profile::{self, ProducerChoice};
+use generator::random::Random;
+use generator::stamp::Filler;
+use model::settings::{Acks, Commits, GroupSettings};
+use plan::{Plan, WorkloadName};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,8 +21,11 @@ use std::time::Duration;
 /// How long the group's coordinator is asked for its last word.
 const LAST_WORD_WAIT: Duration = Duration::from_secs(10);
 
+/// A member and its place in the group; whoever takes its place takes its transactional id, where it has one.
+type Placed = (u32, RunningMember);
+
 pub struct Members {
-    running: Arc<Mutex<Vec<RunningMember>>>,
+    running: Arc<Mutex<Vec<Placed>>>,
     /// Dropped, it ends the coming and going.
     stop: Option<Sender<()>>,
     churn: Option<JoinHandle<()>>,
@@ -27,48 +34,105 @@ pub struct Members {
     history: Arc<dyn History>,
 }
 
-/// What a member is started with, under a session of its own.
-fn task(plan: &Plan, topic: &TopicSettings, shared: &Shared, name: String) -> MemberTask {
-    let commits = plan.workload.commits.unwrap_or(Commits::After);
-    let group = format!("highwater-{}", shared.run);
-    let mut reader = load::reader_task(plan, topic, shared, name);
-    reader.settings = profile::member(
-        client_profile(plan),
-        &reader.name,
-        plan.workload.name.isolation(),
-        GroupSettings { name: group.clone(), commits },
-        &Default::default(),
-    );
-    MemberTask { reader, group, commits }
+/// What members are started from.
+struct Recipe {
+    plan: Plan,
+    source: MadeTopic,
+    /// Where its records are copied to, by a group that does that.
+    copy: Option<MadeTopic>,
+    shared: Shared,
+    filler: Arc<Filler>,
+}
+
+impl Recipe {
+    /// What a member is started with, under a session of its own.
+    fn member(&self, name: String) -> MemberTask {
+        let (plan, shared) = (&self.plan, &self.shared);
+        let commits = match plan.workload.name {
+            WorkloadName::ExactlyOnce => Commits::InTransaction,
+            _ => plan.workload.commits.unwrap_or(Commits::After),
+        };
+        let group = format!("highwater-{}", shared.run);
+        let mut reader = load::reader_task(plan, TOPIC, &self.source, shared, name);
+        reader.settings = profile::member(
+            client_profile(plan),
+            &reader.name,
+            plan.workload.name.isolation(),
+            GroupSettings { name: group.clone(), commits },
+            &Default::default(),
+        );
+        MemberTask { reader, group, commits }
+    }
+
+    /// The `number`th member, in a place of the group.
+    fn start(&self, number: u32, place: u32) -> Result<Placed> {
+        let history: Arc<dyn History> = self.shared.recorder.clone();
+        let member = self.member(format!("m{number}"));
+        let running = match &self.copy {
+            None => member::start(member, history).context("cannot start a member")?,
+            Some(copy) => copier::start(self.copier(member, copy, number, place), history),
+        };
+        Ok((place, running))
+    }
+
+    fn copier(&self, member: MemberTask, copy: &MadeTopic, number: u32, place: u32) -> CopierTask {
+        let choice = ProducerChoice {
+            acks: Acks::All,
+            idempotence: true,
+            retries: None,
+            in_flight_requests_max: None,
+            transactional_id: Some(format!("highwater-{}-copier{place}", self.shared.run)),
+            properties: Default::default(),
+        };
+        let (name, topic) = (format!("x{number}"), copy.name.clone());
+        let (plan, shared) = (&self.plan, &self.shared);
+        CopierTask {
+            member,
+            random: Random::new(shared.seed, &format!("copies/{name}")),
+            producer: load::session_task(plan, shared, name, topic, &choice, &self.filler),
+            to: COPY,
+            records_max: load::transaction_records_max(plan),
+            aborts_per_mille: load::aborts_per_mille(plan),
+        }
+    }
 }
 
 impl Members {
-    pub fn start(plan: &Plan, topic: &TopicSettings, shared: &Shared) -> Result<Members> {
+    pub fn start(
+        plan: &Plan,
+        topics: &[MadeTopic],
+        shared: &Shared,
+        filler: &Arc<Filler>,
+    ) -> Result<Members> {
+        let recipe = Recipe {
+            plan: plan.clone(),
+            source: topics[0].clone(),
+            copy: topics.get(1).cloned(),
+            shared: shared.clone(),
+            filler: filler.clone(),
+        };
         let history: Arc<dyn History> = shared.recorder.clone();
         let mut running = Vec::new();
         for number in 1..=plan.workload.consumers {
-            let task = task(plan, topic, shared, format!("m{number}"));
-            running.push(member::start(task, history.clone()).context("cannot start a member")?);
+            running.push(recipe.start(number, number)?);
         }
         let running = Arc::new(Mutex::new(running));
         let (stop, stopped) = channel();
         let period = Duration::from_millis(plan.workload.churn.map_or(0, |churn| churn.0));
+        let task = recipe.member("committed".into());
         let churn = (!period.is_zero()).then(|| {
-            let (running, history) = (running.clone(), history.clone());
-            let (plan, topic, shared) = (plan.clone(), topic.clone(), shared.clone());
+            let running = running.clone();
             let mut number = plan.workload.consumers;
             std::thread::Builder::new()
                 .name("churn".into())
                 .spawn(move || {
                     while stopped.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
                         number += 1;
-                        let task = task(&plan, &topic, &shared, format!("m{number}"));
-                        replace_one(&running, task, number.is_multiple_of(2), &history);
+                        replace_one(&running, &recipe, number);
                     }
                 })
                 .expect("the operating system refused a thread")
         });
-        let task = task(plan, topic, shared, "committed".into());
         Ok(Members { running, stop: Some(stop), churn, task, history })
     }
 
@@ -81,8 +145,8 @@ impl Members {
             churn.join().map_err(panicked)?;
         }
         let running = std::mem::take(&mut *self.running.lock().expect("no holder panics"));
-        running.iter().for_each(RunningMember::leave);
-        for member in running {
+        running.iter().for_each(|(_, member)| member.leave());
+        for (_, member) in running {
             member.join().map_err(panicked)?;
         }
         if let Err(error) = member::ask_committed(&self.task, LAST_WORD_WAIT, &self.history) {
@@ -92,28 +156,23 @@ impl Members {
     }
 }
 
-/// The oldest member leaves, and another one joins.
-fn replace_one(
-    running: &Mutex<Vec<RunningMember>>,
-    task: MemberTask,
-    commits: bool,
-    history: &Arc<dyn History>,
-) {
+/// The oldest member leaves, and another one joins in its place.
+fn replace_one(running: &Mutex<Vec<Placed>>, recipe: &Recipe, number: u32) {
     let mut members = running.lock().expect("no holder of this lock panics");
     if members.is_empty() {
         return;
     }
-    let oldest = members.remove(0);
+    let (place, oldest) = members.remove(0);
     drop(members);
-    if commits {
+    if number.is_multiple_of(2) {
         oldest.leave();
     } else {
         oldest.leave_without_commit();
     }
     // A panic of its own thread is told when everything else has ended, by the checks that miss it.
     let _ = oldest.join();
-    match member::start(task, history.clone()) {
+    match recipe.start(number, place) {
         Ok(member) => running.lock().expect("no holder of this lock panics").push(member),
-        Err(error) => tracing::warn!(%error, "a member could not be started"),
+        Err(error) => tracing::warn!(error = format!("{error:#}"), "a member could not be started"),
     }
 }

@@ -55,15 +55,23 @@ pub fn wait_for<T, E: Into<Not>>(
 }
 
 /// A topic that exists, with what the cluster says of it.
-pub struct Made {
+#[derive(Clone)]
+pub struct MadeTopic {
+    pub name: String,
     pub id: [u8; 16],
     pub settings: TopicSettings,
+}
+
+/// What there is once the cluster is up.
+pub struct Made {
+    /// In the order of the plan's.
+    pub topics: Vec<MadeTopic>,
     pub warnings: Vec<String>,
-    /// Milliseconds from the first process to the topic.
+    /// Milliseconds from the first process to the topics.
     pub up_ms: u64,
 }
 
-/// Starts every node and waits until the plan's topic is there, led and fully replicated.
+/// Starts every node and waits until the plan's topics are there, led and fully replicated.
 pub fn start(
     plan: &Plan,
     cluster: &mut Local,
@@ -78,7 +86,7 @@ pub fn start(
     let limit = Duration::from_millis(plan.time.setup.0);
     let mut admin = Admin::new(&cluster.bootstrap(), Duration::from_secs(2));
     registered(cluster, &mut admin, plan.target.nodes as usize, limit, interrupted)?;
-    make_topic(plan, &mut admin, limit, clock, interrupted)
+    make_topics(plan, &mut admin, limit, clock, interrupted)
 }
 
 /// Waits until `wanted` brokers are registered and unfenced. A node that ends meanwhile ends the wait.
@@ -105,53 +113,67 @@ pub fn registered(
     })
 }
 
-/// Makes the plan's topic and waits until each partition has its leader and a full ISR.
-fn make_topic(
+/// Makes the plan's topics and waits until each partition has its leader and a full ISR.
+fn make_topics(
     plan: &Plan,
     admin: &mut Admin,
     limit: Duration,
     clock: Clock,
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Made> {
-    let new = NewTopic {
-        name: plan.topic.name.clone(),
-        partitions: plan.topic.partitions,
-        replication_factor: plan.topic.replication_factor,
-        settings: plan.topic.all_properties(),
-    };
-    wait_for("the topic is made", limit, interrupted, || match admin.create_topic(&new) {
-        Ok(_) => Ok(()),
-        // A first attempt whose answer was lost.
-        Err(AdminError::Broker { code, .. }) if code == "TOPIC_ALREADY_EXISTS" => Ok(()),
-        Err(error) => Err(error.to_string()),
-    })?;
-    let topic = wait_for(
+    for name in plan.topics() {
+        let new = NewTopic {
+            name,
+            partitions: plan.topic.partitions,
+            replication_factor: plan.topic.replication_factor,
+            settings: plan.topic.all_properties(),
+        };
+        wait_for("the topic is made", limit, interrupted, || match admin.create_topic(&new) {
+            Ok(_) => Ok(()),
+            // A first attempt whose answer was lost.
+            Err(AdminError::Broker { code, .. }) if code == "TOPIC_ALREADY_EXISTS" => Ok(()),
+            Err(error) => Err(error.to_string()),
+        })?;
+    }
+    let whole = wait_for(
         "every partition has a leader and all its replicas in sync",
         limit,
         interrupted,
-        || full_topic(admin, plan),
+        || whole_topics(admin, plan),
     )?;
     let up_ms = clock.ms();
-    let properties = wait_for("the topic's settings can be read", limit, interrupted, || {
-        admin.topic_settings(&plan.topic.name).map_err(|e| e.to_string())
-    })?;
-    let (settings, warnings) = effective(plan, properties);
-    Ok(Made { id: *topic.id.as_bytes(), settings, warnings, up_ms })
+    let (mut topics, mut warnings) = (Vec::new(), Vec::new());
+    for topic in whole {
+        let properties = wait_for("the topic's settings can be read", limit, interrupted, || {
+            admin.topic_settings(&topic.name).map_err(|e| e.to_string())
+        })?;
+        let (settings, told) = effective(plan, properties);
+        warnings.extend(told);
+        topics.push(MadeTopic { name: topic.name, id: *topic.id.as_bytes(), settings });
+    }
+    warnings.dedup();
+    Ok(Made { topics, warnings, up_ms })
 }
 
-/// The plan's topic, if every partition is led and every replica in sync.
-pub fn full_topic(admin: &mut Admin, plan: &Plan) -> Result<Topic, String> {
-    let topics = admin.topics(&[&plan.topic.name]).map_err(|e| e.to_string())?;
-    let topic = topics
-        .into_iter()
-        .find(|t| t.name == plan.topic.name)
-        .ok_or("the topic is not in the metadata")?;
-    if topic.partitions.len() != plan.topic.partitions as usize {
-        return Err(format!(
-            "{} of {} partitions are there",
-            topic.partitions.len(),
-            plan.topic.partitions
-        ));
+/// The plan's topics, if every partition is led and every replica in sync.
+pub fn whole_topics(admin: &mut Admin, plan: &Plan) -> Result<Vec<Topic>, String> {
+    let names = plan.topics();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut topics = admin.topics(&names).map_err(|e| e.to_string())?;
+    let mut whole = Vec::new();
+    for name in names {
+        let at = topics.iter().position(|topic| topic.name == name);
+        let at = at.ok_or_else(|| format!("the topic {name} is not in the metadata"))?;
+        let topic = topics.swap_remove(at);
+        lacks_nothing(&topic, plan.topic.partitions as usize)?;
+        whole.push(topic);
+    }
+    Ok(whole)
+}
+
+fn lacks_nothing(topic: &Topic, partitions: usize) -> Result<(), String> {
+    if topic.partitions.len() != partitions {
+        return Err(format!("{} of {partitions} partitions are there", topic.partitions.len()));
     }
     for partition in &topic.partitions {
         if partition.leader < 0 || partition.isr.len() < partition.replicas.len() {
@@ -161,7 +183,7 @@ pub fn full_topic(admin: &mut Admin, plan: &Plan) -> Result<Topic, String> {
             ));
         }
     }
-    Ok(topic)
+    Ok(())
 }
 
 /// Pulls out what decides durability, and tells what differs from what the plan asked for.

@@ -9,11 +9,13 @@
     reason = "clients are threads of the real world, with its clock"
 )]
 
+pub mod copier;
 pub mod member;
 pub mod outcome;
 pub mod producer;
 pub mod profile;
 pub mod reader;
+mod transaction;
 pub mod transactor;
 
 use model::history::{Event, Time};

@@ -6,9 +6,9 @@
 //! that loses a partition processes nothing more of it. Not here: what must not be skipped or repeated (the checker), and
 //! generations, which librdkafka does not tell.
 
-use crate::reader::{Batch, ReaderTask, quiet_error, quiet_log};
+use crate::reader::{BATCH_RECORDS_MAX, Batch, ReaderTask, quiet_error, quiet_log};
 use crate::{History, outcome};
-use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Time};
+use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Seen, Time};
 use model::settings::Commits;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -37,27 +38,59 @@ pub struct MemberTask {
     pub commits: Commits,
 }
 
-mod order {
-    pub const GO_ON: u8 = 0;
+/// What a member is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    GoOn,
     /// Leave with a last commit, where it commits after it worked.
-    pub const LEAVE: u8 = 1;
+    Leave,
     /// Leave without one, as a process that dies between its work and its commit, or its commit and its work.
-    pub const DROP: u8 = 2;
+    Die,
+}
+
+/// The order that stands.
+pub(crate) struct Standing(AtomicU8);
+
+impl Standing {
+    pub(crate) fn get(&self) -> Order {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Order::GoOn,
+            1 => Order::Leave,
+            _ => Order::Die,
+        }
+    }
 }
 
 /// A running member.
 pub struct RunningMember {
-    order: Arc<AtomicU8>,
+    order: Arc<Standing>,
     thread: JoinHandle<()>,
 }
 
 impl RunningMember {
+    pub(crate) fn spawn(
+        name: String,
+        work: impl FnOnce(Arc<Standing>) + Send + 'static,
+    ) -> RunningMember {
+        let order = Arc::new(Standing(AtomicU8::new(Order::GoOn as u8)));
+        let told = order.clone();
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || work(told))
+            .expect("the operating system refused a thread");
+        RunningMember { order, thread }
+    }
+
+    fn order(&self, order: Order) {
+        self.order.0.store(order as u8, Ordering::Relaxed);
+    }
+
     pub fn leave(&self) {
-        self.order.store(order::LEAVE, Ordering::Relaxed);
+        self.order(Order::Leave);
     }
 
     pub fn leave_without_commit(&self) {
-        self.order.store(order::DROP, Ordering::Relaxed);
+        self.order(Order::Die);
     }
 
     pub fn join(self) -> std::thread::Result<()> {
@@ -67,31 +100,32 @@ impl RunningMember {
 
 /// Starts a member; it joins its group by itself.
 pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMember, KafkaError> {
-    let order = Arc::new(AtomicU8::new(order::GO_ON));
+    let name = task.reader.name.clone();
     let mut member = Member::open(task, history)?;
-    let thread = {
-        let order = order.clone();
-        std::thread::Builder::new()
-            .name(member.task.reader.name.clone())
-            .spawn(move || {
-                // A member that is to die does so over its work, if any comes soon.
-                let mut polls_left = LAST_POLLS_MAX;
-                let last = loop {
-                    let now = order.load(Ordering::Relaxed);
-                    if now == order::LEAVE || polls_left == 0 {
-                        break now;
-                    }
-                    let dies = now == order::DROP;
-                    let count = member.work(dies);
-                    if dies {
-                        polls_left = if count > 0 { 0 } else { polls_left - 1 };
-                    }
-                };
-                member.close(last == order::LEAVE);
-            })
-            .expect("the operating system refused a thread")
-    };
-    Ok(RunningMember { order, thread })
+    Ok(RunningMember::spawn(name, move |order| {
+        let ended = work_until_told(&order, |dies| ControlFlow::Continue(member.work(dies)));
+        member.close(ended == Some(Order::Leave));
+    }))
+}
+
+/// Works until it is to leave, or to die, which it does over its work, if any comes soon. `work` is told whether it is the
+/// last, and answers how many records came. Returns what it was told; `None`: `work` broke off by itself.
+pub(crate) fn work_until_told(
+    order: &Standing,
+    mut work: impl FnMut(bool) -> ControlFlow<(), usize>,
+) -> Option<Order> {
+    let mut polls_left = LAST_POLLS_MAX;
+    loop {
+        let now = order.get();
+        if now == Order::Leave || polls_left == 0 {
+            return Some(now);
+        }
+        let dies = now == Order::Die;
+        let ControlFlow::Continue(count) = work(dies) else { return None };
+        if dies {
+            polls_left = if count > 0 { 0 } else { polls_left - 1 };
+        }
+    }
 }
 
 /// Asks a group's coordinator for its committed offsets, as a client that is no member.
@@ -111,7 +145,7 @@ pub fn ask_committed(
 }
 
 /// What the library calls back into.
-struct MemberContext {
+pub(crate) struct MemberContext {
     task: MemberTask,
     history: Arc<dyn History>,
     /// Of each partition that is owned: the next offset to be processed, once any was.
@@ -343,13 +377,37 @@ impl ConsumerContext for MemberContext {
     }
 }
 
-struct Member {
-    task: MemberTask,
-    consumer: BaseConsumer<MemberContext>,
+pub(crate) struct Member {
+    pub(crate) task: MemberTask,
+    pub(crate) consumer: BaseConsumer<MemberContext>,
+}
+
+/// What came of one poll.
+pub(crate) struct Handed {
+    /// Of each partition, some records.
+    pub(crate) records: BTreeMap<u32, Vec<(i64, Seen)>>,
+    errors: Vec<KafkaError>,
+    /// Not to be worked on.
+    pub(crate) is_anothers: bool,
+}
+
+impl Handed {
+    pub(crate) fn count(&self) -> usize {
+        self.records.values().map(Vec::len).sum()
+    }
+
+    /// Of each partition the first offset that came, and the one after the last.
+    pub(crate) fn bounds(&self) -> (BTreeMap<u32, i64>, BTreeMap<u32, i64>) {
+        let bounds = |(partition, records): (&u32, &Vec<(i64, Seen)>)| {
+            let (first, last) = (records.first()?.0, records.last()?.0);
+            Some(((*partition, first), (*partition, last + 1)))
+        };
+        self.records.iter().filter_map(bounds).unzip()
+    }
 }
 
 impl Member {
-    fn open(task: MemberTask, history: Arc<dyn History>) -> Result<Member, KafkaError> {
+    pub(crate) fn open(task: MemberTask, history: Arc<dyn History>) -> Result<Member, KafkaError> {
         let (session, name) = (task.reader.session, task.reader.name.clone());
         let settings = task.reader.settings.clone();
         history.record(history.now(), Event::ConsumerOpened { session, name, settings });
@@ -363,30 +421,41 @@ impl Member {
 
     /// Takes what there is and works on it. Returns how many records came.
     fn work(&mut self, dies: bool) -> usize {
-        let context = self.consumer.context();
-        let rebalances = context.rebalances.load(Ordering::Relaxed);
-        let batch = Batch::poll(&self.consumer, &self.task.reader, POLL_WAIT);
-        for error in &batch.errors {
-            let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
-            context.record_reader(ReaderEvent::Error { code: outcome::name(error), fatal });
-        }
-        let count = batch.records.values().map(Vec::len).sum();
-        let mut next = BTreeMap::new();
-        let mut first = BTreeMap::new();
-        for (partition, records) in batch.records {
-            let (Some(begin), Some(end)) = (records.first(), records.last()) else { continue };
-            first.insert(partition, begin.0);
-            next.insert(partition, end.0 + 1);
-            let (reader, log) = (self.task.reader.session, context.log(partition));
-            context.record(Event::Polled { reader, pass: 0, log, records });
-        }
-        if context.rebalances.load(Ordering::Relaxed) != rebalances {
-            // Some of it was handed out before its partition was taken: that is another's work now.
+        let handed = self.take(BATCH_RECORDS_MAX);
+        self.note(&handed);
+        let (first, next) = handed.bounds();
+        if handed.is_anothers {
             self.back_to(&first);
         } else if !next.is_empty() {
             self.process(&first, &next, dies);
         }
-        count
+        handed.count()
+    }
+
+    /// What the library hands out now, up to so many records.
+    pub(crate) fn take(&self, records_max: usize) -> Handed {
+        let context = self.consumer.context();
+        let rebalances = context.rebalances.load(Ordering::Relaxed);
+        let Batch { mut records, errors, .. } =
+            Batch::poll(&self.consumer, &self.task.reader, POLL_WAIT, records_max);
+        records.retain(|_, records| !records.is_empty());
+        // Some of it was handed out before its partition was taken: that is another's work now.
+        let is_anothers = context.rebalances.load(Ordering::Relaxed) != rebalances;
+        Handed { records, errors, is_anothers }
+    }
+
+    /// Writes down what was handed out.
+    pub(crate) fn note(&self, handed: &Handed) {
+        let context = self.consumer.context();
+        for error in &handed.errors {
+            let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+            context.record_reader(ReaderEvent::Error { code: outcome::name(error), fatal });
+        }
+        for (partition, records) in &handed.records {
+            let (reader, log) = (self.task.reader.session, context.log(*partition));
+            let records = records.clone();
+            context.record(Event::Polled { reader, pass: 0, log, records });
+        }
     }
 
     /// Commits and works, or works and commits; `dies`: no more than the first of the two.
@@ -418,19 +487,31 @@ impl Member {
 
     fn done(&self, first: &BTreeMap<u32, i64>, next: &BTreeMap<u32, i64>) {
         let context = self.consumer.context();
-        let mut owned = context.owned.lock().expect("no holder of this lock panics");
         for ((partition, from), to) in first.iter().zip(next.values()) {
-            if let Some(at) = owned.get_mut(partition) {
-                *at = Some(*to);
-            }
             let (reader, log) = (self.task.reader.session, context.log(*partition));
             context.record(Event::Processed { reader, log, from: *from, to: *to });
         }
-        drop(owned);
+        self.stands_at(next);
         context.history.commit();
     }
 
-    fn back_to(&self, first: &BTreeMap<u32, i64>) {
+    /// What is before these offsets is done, as long as its partition is owned.
+    pub(crate) fn stands_at(&self, next: &BTreeMap<u32, i64>) {
+        let mut owned =
+            self.consumer.context().owned.lock().expect("no holder of this lock panics");
+        for (partition, to) in next {
+            if let Some(at) = owned.get_mut(partition) {
+                *at = Some(*to);
+            }
+        }
+    }
+
+    pub(crate) fn log(&self, partition: u32) -> LogRef {
+        self.consumer.context().log(partition)
+    }
+
+    /// Has these handed out again, as far as they are owned.
+    pub(crate) fn back_to(&self, first: &BTreeMap<u32, i64>) {
         let context = self.consumer.context();
         let owned = context.owned.lock().expect("no holder of this lock panics").clone();
         for (partition, offset) in
@@ -446,7 +527,7 @@ impl Member {
         }
     }
 
-    fn close(self, commits: bool) {
+    pub(crate) fn close(self, commits: bool) {
         let session = self.task.reader.session;
         let Member { consumer, .. } = self;
         if !commits {

@@ -7,7 +7,7 @@
 use crate::{History, outcome};
 use generator::open_loop::{Due, OpenLoop};
 use generator::stamp::{self, Filler, Stamp};
-use model::history::{Event, Outcome, RecordId, Session};
+use model::history::{Event, LogRef, Outcome, RecordId, Session};
 use model::settings::{Acks, ProducerSettings};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -30,8 +30,9 @@ impl Sessions {
     }
 }
 
-/// What a producer thread needs to know.
-pub struct ProducerTask {
+/// What every session of a producer is opened with, and its records are made of.
+#[derive(Clone)]
+pub struct SessionTask {
     /// `p1`, `p2`, …: the name under which the history opens its sessions.
     pub name: String,
     pub run: u64,
@@ -39,11 +40,16 @@ pub struct ProducerTask {
     pub topic: String,
     pub settings: ProducerSettings,
     pub record_bytes: usize,
-    pub schedule: OpenLoop,
     pub filler: Arc<Filler>,
     pub sessions: Arc<Sessions>,
     /// How long open sends may still be answered once the load has stopped.
     pub drain_max: Duration,
+}
+
+/// What a producer thread needs to know.
+pub struct ProducerTask {
+    pub session: SessionTask,
+    pub schedule: OpenLoop,
 }
 
 /// A running producer. Dropping it does not stop it.
@@ -102,8 +108,8 @@ impl RunningProducer {
 
 /// Starts the thread. An unusable property is an error here, before anything was sent.
 pub fn start(task: ProducerTask, history: Arc<dyn History>) -> Result<RunningProducer, KafkaError> {
-    let first = open(&task, &history)?;
-    let name = task.name.clone();
+    let first = open(&task.session, &history)?;
+    let name = task.session.name.clone();
     Ok(RunningProducer::spawn(name, move |orders| {
         Worker { task, history, orders, value: Vec::new() }.run(first)
     }))
@@ -141,17 +147,14 @@ impl ProducerContext for Reports {
 
 pub(crate) type Client = BaseProducer<Reports>;
 
-fn open(task: &ProducerTask, history: &Arc<dyn History>) -> Result<Client, KafkaError> {
+fn open(task: &SessionTask, history: &Arc<dyn History>) -> Result<Client, KafkaError> {
     let client = create(task, history)?;
     announce(&client, task, history);
     Ok(client)
 }
 
 /// A session that the history does not know yet.
-pub(crate) fn create(
-    task: &ProducerTask,
-    history: &Arc<dyn History>,
-) -> Result<Client, KafkaError> {
+pub(crate) fn create(task: &SessionTask, history: &Arc<dyn History>) -> Result<Client, KafkaError> {
     let session = task.sessions.open();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &task.bootstrap_servers);
@@ -164,7 +167,7 @@ pub(crate) fn create(
 }
 
 /// Before the session's first send.
-pub(crate) fn announce(client: &Client, task: &ProducerTask, history: &Arc<dyn History>) {
+pub(crate) fn announce(client: &Client, task: &SessionTask, history: &Arc<dyn History>) {
     let (session, name) = (client.context().session, task.name.clone());
     let opened = Event::ProducerOpened { session, name, settings: task.settings.clone() };
     history.record(history.now(), opened);
@@ -182,6 +185,56 @@ pub(crate) fn drain(client: &Client, history: &Arc<dyn History>, wait: Duration)
             client.poll(Duration::from_millis(20));
         }
     }
+}
+
+/// A record to be sent, and when it was due.
+#[derive(Clone, Copy)]
+pub(crate) struct ToSend {
+    pub(crate) id: RecordId,
+    pub(crate) log: LogRef,
+    pub(crate) intended_mono_ns: u64,
+}
+
+/// Writes down what is about to be sent, and sends it. `value`: room for a record's bytes.
+pub(crate) fn send_all(
+    client: &Client,
+    task: &SessionTask,
+    sends: &[ToSend],
+    history: &Arc<dyn History>,
+    value: &mut Vec<u8>,
+) {
+    if sends.is_empty() {
+        return;
+    }
+    let now = history.now();
+    for ToSend { id, log, intended_mono_ns } in sends.iter().copied() {
+        history.record(now, Event::Send { id, log, intended_mono_ns });
+    }
+    // Intent is on disk before the first byte leaves.
+    history.commit();
+    for ToSend { id, log, .. } in sends.iter().copied() {
+        let stamp = Stamp { run: task.run, id, log, timestamp_ms: now.wall_ms };
+        stamp::write(&stamp, None, task.record_bytes, &task.filler, value);
+        let record: BaseRecord<'_, (), [u8], usize> =
+            BaseRecord::with_opaque_to(&task.topic, id.sequence as usize)
+                .partition(log.partition as i32)
+                .timestamp(now.wall_ms)
+                .payload(value);
+        if let Err((error, _)) = client.send(record) {
+            // Refused by the library itself: no delivery report will come for it.
+            client.context().failed.store(true, Ordering::Relaxed);
+            let error = Some(outcome::name(&error));
+            history.record(history.now(), Event::Sent { id, outcome: Outcome::Fail, error });
+        }
+    }
+}
+
+/// The session has nothing open, and ends.
+pub(crate) fn close(client: Client, history: &Arc<dyn History>) {
+    let session = client.context().session;
+    drop(client);
+    history.record(history.now(), Event::SessionClosed { session });
+    history.commit();
 }
 
 struct Worker {
@@ -210,8 +263,8 @@ impl Worker {
             self.send_all(&client, &due);
             client.poll(self.pause());
         }
-        drain(&client, &self.history, self.task.drain_max);
-        self.close(client);
+        drain(&client, &self.history, self.task.session.drain_max);
+        close(client, &self.history);
     }
 
     /// Until the next send is due, and never so long that outcomes wait. librdkafka counts whole milliseconds: a
@@ -224,45 +277,13 @@ impl Worker {
     }
 
     fn send_all(&mut self, client: &Client, due: &[Due]) {
-        if due.is_empty() {
-            return;
-        }
         let session = client.context().session;
-        let now = self.history.now();
-        for send in due {
-            let id = RecordId { session, sequence: send.sequence };
-            let intended_mono_ns = send.intended_mono_ns;
-            self.history.record(now, Event::Send { id, log: send.log, intended_mono_ns });
-        }
-        // Intent is on disk before the first byte leaves.
-        self.history.commit();
-        for send in due {
-            self.send(client, session, send, now.wall_ms);
-        }
-    }
-
-    fn send(&mut self, client: &Client, session: Session, send: &Due, timestamp_ms: i64) {
-        let id = RecordId { session, sequence: send.sequence };
-        let stamp = Stamp { run: self.task.run, id, log: send.log, timestamp_ms };
-        stamp::write(&stamp, None, self.task.record_bytes, &self.task.filler, &mut self.value);
-        let record: BaseRecord<'_, (), [u8], usize> =
-            BaseRecord::with_opaque_to(&self.task.topic, send.sequence as usize)
-                .partition(send.log.partition as i32)
-                .timestamp(timestamp_ms)
-                .payload(&self.value);
-        if let Err((error, _)) = client.send(record) {
-            // Refused by the library itself: no delivery report will come for it.
-            let error = Some(outcome::name(&error));
-            self.history
-                .record(self.history.now(), Event::Sent { id, outcome: Outcome::Fail, error });
-        }
-    }
-
-    fn close(&self, client: Client) {
-        let session = client.context().session;
-        drop(client);
-        self.history.record(self.history.now(), Event::SessionClosed { session });
-        self.history.commit();
+        let to_send = |due: &Due| {
+            let id = RecordId { session, sequence: due.sequence };
+            ToSend { id, log: due.log, intended_mono_ns: due.intended_mono_ns }
+        };
+        let sends: Vec<ToSend> = due.iter().map(to_send).collect();
+        send_all(client, &self.task.session, &sends, &self.history, &mut self.value);
     }
 
     /// A fatal error ends a librdkafka producer for good: what is open is purged, and a new session goes on with
@@ -270,18 +291,18 @@ impl Worker {
     fn replace(&mut self, client: Client) -> Option<Client> {
         if let Some((code, reason)) = client.client().fatal_error() {
             tracing::warn!(
-                producer = self.task.name,
+                producer = self.task.session.name,
                 ?code,
                 "fatal error, opening a new session: {reason}"
             );
         }
         drain(&client, &self.history, Duration::ZERO);
-        self.close(client);
+        close(client, &self.history);
         self.task.schedule.restart_sequence();
-        match open(&self.task, &self.history) {
+        match open(&self.task.session, &self.history) {
             Ok(client) => Some(client),
             Err(error) => {
-                tracing::error!(producer = self.task.name, %error, "cannot open a new session");
+                tracing::error!(producer = self.task.session.name, %error, "cannot open a new session");
                 None
             }
         }

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Records of one poll loop before they are written down.
-const BATCH_RECORDS_MAX: usize = 2000;
+pub(crate) const BATCH_RECORDS_MAX: usize = 2000;
 /// How long a reader waits for the bounds of a log that its position fell out of.
 const BOUNDS_WAIT: Duration = Duration::from_secs(2);
 
@@ -146,16 +146,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Polls until nothing more is waiting.
+    /// Polls until nothing more is waiting, or so many records came.
     pub(crate) fn poll<C: ConsumerContext>(
         consumer: &BaseConsumer<C>,
         task: &ReaderTask,
         wait: Duration,
+        records_max: usize,
     ) -> Batch {
         let mut batch = Batch::default();
         let mut timeout = wait;
         let mut count = 0;
-        while count < BATCH_RECORDS_MAX {
+        while count < records_max {
             match consumer.poll(timeout) {
                 None => break,
                 Some(Ok(message)) => {
@@ -265,7 +266,8 @@ impl Pass {
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
     pub(crate) fn poll_batch(&mut self, wait: Duration) -> usize {
-        let Batch { records, ends, errors } = Batch::poll(&self.consumer, &self.task, wait);
+        let Batch { records, ends, errors } =
+            Batch::poll(&self.consumer, &self.task, wait, BATCH_RECORDS_MAX);
         let count = records.values().map(Vec::len).sum();
         for (partition, records) in &records {
             self.at_end.remove(partition);

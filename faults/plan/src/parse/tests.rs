@@ -122,6 +122,15 @@ fn a_plan_that_makes_no_sense_is_refused_with_help() {
         ("[target]\nheap = \"1GiB\"\n", "p.toml:4:8: `heap` is for Apache Kafka"),
         ("[target]\nkind = \"kafka\"\nheap = \"1MiB\"\n", "p.toml:5:8: Kafka does not start"),
         ("[workload]\nname = \"transactions\"\n", "p.toml:4:8: the bundled broker has no"),
+        ("[workload]\nname = \"exactly-once\"\n", "p.toml:4:8: the bundled broker has no"),
+        (
+            "[target]\nkind = \"kafka\"\n[workload]\nname = \"exactly-once\"\nconsumers = 0\n",
+            "p.toml:7:13: a group without members",
+        ),
+        (
+            "[target]\nkind = \"kafka\"\n[workload]\nname = \"exactly-once\"\ncommits = \"after\"\n",
+            "p.toml:7:11: `commits` means nothing to the workload exactly-once",
+        ),
         ("[workload]\naborts = 0.5\n", "p.toml:4:10: `aborts` means nothing to the workload queue"),
         (
             "[target]\nkind = \"kafka\"\n[workload]\nname = \"transactions\"\naborts = 2.0\n",
