@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 16] = [
+pub const PLANS: [ShippedPlan; 20] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -70,6 +70,26 @@ pub const PLANS: [ShippedPlan; 16] = [
     ShippedPlan {
         name: "rolling-restart",
         text: include_str!("../plans/rolling-restart.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "unclean-election",
+        text: include_str!("../plans/unclean-election.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "last-in-sync-wiped",
+        text: include_str!("../plans/last-in-sync-wiped.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "tail-lost-elected-first",
+        text: include_str!("../plans/tail-lost-elected-first.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "quorum-majority-lost",
+        text: include_str!("../plans/quorum-majority-lost.toml"),
         defect: None,
     },
     ShippedPlan {

@@ -1,17 +1,17 @@
 //! From a delivery report to ok, fail, info or unacknowledged.
 //!
 //! librdkafka keeps a persistence status for each message over all its attempts and never downgrades it to
-//! "not persisted" (`rd_kafka_msgq_set_metadata`, rdkafka_msg.c). `Fail` needs that status *and* an error after which
-//! no earlier attempt can have been appended:
+//! "not persisted" (`rd_kafka_msgq_set_metadata`, rdkafka_msg.c). `Fail` needs that status *and* an error that every attempt
+//! would have met, so that no earlier one can have been appended either:
 //!
 //! | delivery report | class | why |
 //! |---|---|---|
 //! | no error, acks 1 or all | ok | the offset is the broker's answer |
 //! | no error, acks 0 | unacknowledged | nobody promised anything |
 //! | status possibly persisted, or persisted with an error | info | an attempt left and was not answered for certain |
-//! | not persisted, the message never left (`QueueFull`, purged from the queue, too large) | fail | no attempt was made |
-//! | not persisted, the broker refused it before the append (`INVALID_RECORD`, `MESSAGE_TOO_LARGE`, authorisation, …) | fail | a definite answer to the only attempt |
-//! | not persisted, anything else | info | librdkafka counts NOT_LEADER_OR_FOLLOWER as not persisted, but a leader that lost its place answers it for records that it had appended and that may survive (KAFKA-13574); after retries such an attempt may be hidden behind the last error, a timeout in the queue most often |
+//! | not persisted, the library refused it (`QueueFull`, too large) | fail | no attempt was made |
+//! | not persisted, the broker refuses such a record (`INVALID_RECORD`, `MESSAGE_TOO_LARGE`, …) | fail | a definite answer to each attempt |
+//! | not persisted, anything else | info | librdkafka counts NOT_LEADER_OR_FOLLOWER as not persisted, but a leader that lost its place answers it for records that it had appended and that may survive (KAFKA-13574); such an attempt may be hidden behind the last error: a timeout in the queue most often, or a purge of the queue that it waited in for its next attempt |
 
 use model::history::Outcome;
 use model::settings::Acks;
@@ -46,22 +46,17 @@ fn class_of_error(not_persisted: bool, code: Option<RDKafkaErrorCode>, acks: Ack
     if acks == Acks::None { Outcome::Unacknowledged } else { Outcome::Info }
 }
 
-/// Errors that end a message without any attempt, or that a broker gives before it appends.
+/// Errors that end a message before its first attempt, or that a broker gives to each one before it appends.
 fn is_definite(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         code,
         Code::QueueFull
-            | Code::PurgeQueue
-            | Code::UnknownPartition
-            | Code::UnknownTopic
             | Code::MessageSizeTooLarge
             | Code::InvalidMessage
             | Code::InvalidRecord
             | Code::InvalidTopic
             | Code::MessageBatchTooLarge
-            | Code::TopicAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
             | Code::UnsupportedForMessageFormat
             | Code::PolicyViolation
     )
@@ -104,6 +99,10 @@ mod tests {
             class_of_error(true, Some(Code::OutOfOrderSequenceNumber), Acks::All),
             Outcome::Info
         );
+        // It may have waited there for its next attempt; so may what its topic was closed to meanwhile.
+        for code in [Code::PurgeQueue, Code::UnknownPartition, Code::TopicAuthorizationFailed] {
+            assert_eq!(class_of_error(true, Some(code), Acks::All), Outcome::Info);
+        }
         assert_eq!(class_of_error(false, Some(Code::QueueFull), Acks::All), Outcome::Info);
         assert_eq!(class_of_error(false, None, Acks::All), Outcome::Info);
     }
