@@ -112,7 +112,8 @@ fn for_producers(
     let (with, without) = promised;
     let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings, None));
     let weigh = |finding: &Finding| match producer(finding, inputs) {
-        Some(settings) if has_it(settings, Some(finding)) => Weight::Broken,
+        // A log that lost records has forgotten their producers with them, and takes what is sent again for new.
+        Some(settings) if has_it(settings, Some(finding)) => as_a_loss(finding, inputs),
         Some(_) => Weight::Outside(without.into()),
         None => Weight::Unknown("the history does not say how they were sent".into()),
     };
@@ -171,25 +172,27 @@ pub(super) fn agreement(inputs: &Inputs) -> Promise {
         &[Kind::InconsistentOffsets],
         inputs,
         |finding| {
-            // Overwritten after a truncation, perhaps: then it is a loss, and follows its promise. So is the loss of the
-            // acknowledged copy where the record stands in the log a second time, as it may without idempotence.
-            let may_stand_twice = producer(finding, inputs).is_some_and(|of| !of.idempotence);
             match finding.outcome.as_deref() {
-                Some("overwritten") => {}
-                Some("ok") if may_stand_twice => {}
-                _ => return Weight::Broken,
-            }
-            let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
-            match (log, acknowledged(finding, inputs)) {
-                (Some(log), Some(of)) => match covered(log, of, inputs) {
-                    Covered::Yes(_) => Weight::Broken,
-                    Covered::No(why) => Weight::Outside(why),
-                    Covered::Unknown(why) => Weight::Unknown(why),
-                },
-                _ => Weight::Unknown("the history does not say how they were sent".into()),
+                // Overwritten after a truncation, perhaps: then it is a loss, and follows its promise. So is the loss of the
+                // acknowledged copy of a record that was written once more.
+                Some("overwritten" | "ok") => as_a_loss(finding, inputs),
+                _ => Weight::Broken,
             }
         },
     )
+}
+
+/// What became of these records where they stood follows the promise of durability.
+fn as_a_loss(finding: &Finding, inputs: &Inputs) -> Weight {
+    let log = inputs.facts.logs.iter().find(|log| log.log == finding.log);
+    match (log, acknowledged(finding, inputs)) {
+        (Some(log), Some(of)) => match covered(log, of, inputs) {
+            Covered::Yes(_) => Weight::Broken,
+            Covered::No(why) => Weight::Outside(why),
+            Covered::Unknown(why) => Weight::Unknown(why),
+        },
+        _ => Weight::Unknown("the history does not say how they were sent".into()),
+    }
 }
 
 pub(super) fn reading(inputs: &Inputs) -> Promise {

@@ -309,14 +309,30 @@ fn readers_follow_a_log_whose_promise_was_lifted() {
     );
     let overwritten = all(2).found(Kind::InconsistentOffsets, 1, Some((20_000, 20_000)));
     part_is(overwritten.with_outcome("overwritten"), "agreement", Word::Broken, "It was seen.");
-    // Acknowledged at one offset and read at another: without idempotence it may stand twice.
-    for (idempotence, word) in [(true, Word::Broken), (false, Word::NotPromised)] {
+    // Acknowledged at one offset and read at another: lost there, and written once more.
+    for idempotence in [true, false] {
         let run = wiped().producer(|settings| settings.idempotence = idempotence);
         let run = run.found(Kind::InconsistentOffsets, 1, Some((20_000, 20_000)));
-        part_is(run.with_outcome("ok"), "agreement", word, "");
+        part_is(run.with_outcome("ok"), "agreement", Word::NotPromised, "were destroyed");
         let run = all(2).producer(|settings| settings.idempotence = idempotence);
         let run = run.found(Kind::InconsistentOffsets, 1, Some((20_000, 20_000)));
         part_is(run.with_outcome("ok"), "agreement", Word::Broken, "It was seen.");
+    }
+    // Two readers that differ are another matter: nothing excuses that.
+    let differ = wiped().found(Kind::InconsistentOffsets, 1, None);
+    part_is(differ, "agreement", Word::Broken, "It was seen.");
+}
+
+#[test]
+fn a_log_that_lost_records_has_forgotten_their_producers() {
+    let wiped = || all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000);
+    for (kind, name) in [(Kind::Duplicate, "idempotence"), (Kind::Reordered, "order")] {
+        let before = wiped().found(kind, 2, Some((20_000, 20_000)));
+        part_is(before, name, Word::NotPromised, "were destroyed");
+        let after = wiped().found(kind, 2, Some((40_000, 40_000)));
+        part_is(after, name, Word::Broken, "2 ");
+        let whole = all(2).found(kind, 2, Some((20_000, 20_000)));
+        part_is(whole, name, Word::Broken, "2 ");
     }
 }
 
