@@ -12,12 +12,14 @@
     reason = "this crate is where the real world begins: it waits for real processes"
 )]
 
+pub mod fuse;
 pub mod injector;
 pub mod net;
 pub mod power;
 pub mod process;
 pub mod undo;
 
+pub use fuse::Fuse;
 pub use injector::{Injector, Nodes};
 pub use net::World;
 pub use power::Disk;
