@@ -12,6 +12,10 @@
     reason = "this crate is where the real world begins: it waits for real processes"
 )]
 
+#[cfg(target_os = "linux")]
+pub mod fuse;
+#[cfg(not(target_os = "linux"))]
+#[path = "fuse_elsewhere.rs"]
 pub mod fuse;
 pub mod injector;
 pub mod net;

@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 15] = [
+pub const PLANS: [ShippedPlan; 17] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -65,6 +65,12 @@ pub const PLANS: [ShippedPlan; 15] = [
     ShippedPlan {
         name: "rolling-restart",
         text: include_str!("../plans/rolling-restart.toml"),
+        defect: None,
+    },
+    ShippedPlan { name: "disk-full", text: include_str!("../plans/disk-full.toml"), defect: None },
+    ShippedPlan {
+        name: "old-snapshot",
+        text: include_str!("../plans/old-snapshot.toml"),
         defect: None,
     },
     ShippedPlan {

@@ -3,8 +3,8 @@
 //! Promises: what is answered is what the file system below answered, errors included; nothing is cached here, so that the
 //! directory below may be changed while nobody has its files open.
 
-use super::rules::{Fate, Kind, Rules};
-use super::tables::{Entry, Handle, Inode, Key, Tables, key_of};
+use super::rules::{Fate, Key, Kind, Rules};
+use super::tables::{Entry, Handle, Inode, Tables, key_of};
 use super::unsynced::Ledger;
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo, OpenFlags, RenameFlags, TimeOrNow};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags as Rename, Timespec, Timestamps, Uid};

@@ -3,13 +3,15 @@
 //! Promises: rules stack and are lifted in any order; delays add up, and one error is enough; each rule counts what it did
 //! to the node's operations and to probes apart, and goes on being told of after it was lifted.
 
-use super::tables::Key;
 use plan::files::{Operation, Pattern};
 use plan::random::Stream;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// A file as the disk below knows it: device and inode.
+pub type Key = (u64, u64);
 
 /// What a fault does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Promises: an inode stands for a file and not for its name, so that renamed and deleted files that are open stay what they
 //! are; it is forgotten when the kernel says so, and not before.
 
+use super::rules::Key;
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
@@ -13,9 +14,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The number of the root, by FUSE's rules.
 const ROOT: u64 = 1;
-
-/// A file as the disk below knows it: device and inode.
-pub type Key = (u64, u64);
 
 /// A file or directory that the kernel has heard of.
 #[derive(Debug)]

@@ -5,7 +5,8 @@
 //! bytes that were overwritten in place keep their new value; a real disk may write early what nobody has synced, this one
 //! never does.
 
-use super::tables::{Inode, Key};
+use super::rules::Key;
+use super::tables::Inode;
 use rustix::fs::{FallocateFlags, fallocate};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

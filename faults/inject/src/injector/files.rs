@@ -71,8 +71,8 @@ impl Files {
         let others = self.others(fault, node);
         let Some(done) = self.done.get_mut(&(fault, node.to_string())) else { return Ok(()) };
         if done.healed.is_none() {
+            // A probe that is under way ends by itself: to wait for it here would hold up the run.
             done.healed = Some(Instant::now());
-            done.probe = None;
         }
         match rule(done.deed) {
             None => {

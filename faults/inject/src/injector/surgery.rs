@@ -127,10 +127,11 @@ impl Snapshot {
     /// Copies the directory; whoever writes in it stands still. Answers what there was, too.
     pub fn take(fault: u32, data: &Path) -> io::Result<(Snapshot, String)> {
         let copy = data.with_extension(format!("snapshot-{fault}"));
-        run("cp", &["-a", "--sparse=always", text(data)?, text(&copy)?], "")?;
-        let logs = sizes(&copy)?;
+        let snapshot = Snapshot { copy, emptied: false };
+        run("cp", &["-a", "--sparse=always", text(data)?, text(&snapshot.copy)?], "")?;
+        let logs = sizes(&snapshot.copy)?;
         let (count, bytes) = (logs.len(), logs.values().sum::<u64>());
-        Ok((Snapshot { copy, emptied: false }, format!("{count} logs with {bytes} bytes copied")))
+        Ok((snapshot, format!("{count} logs with {bytes} bytes copied")))
     }
 
     /// Puts it back; nobody runs there. Answers how the logs changed. What failed may be tried again.

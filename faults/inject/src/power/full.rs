@@ -5,7 +5,7 @@
 //! ends the harness. Faults stack: the last one gives the space back.
 
 use super::Disk;
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -66,7 +66,14 @@ impl Disk {
         }
     }
 
+    #[cfg(not(target_os = "linux"))]
     fn nameless(&self) -> io::Result<File> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a disk without space needs Linux"))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn nameless(&self) -> io::Result<File> {
+        use rustix::fs::{Mode, OFlags};
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         Ok(rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR)?.into())
     }
