@@ -5,7 +5,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 plans=("$@")
 [ ${#plans[@]} -gt 0 ] || plans=(smoke leader-cut-from-followers leader-cut-from-controller one-follower-link-cut zombie-leader
-  rolling-restart power-cut-on-all "power-cut-on-all --set flush=every-batch" groups transactions exactly-once)
+  rolling-restart quorum-majority-lost last-in-sync-wiped power-cut-on-all "power-cut-on-all --set flush=every-batch"
+  tail-lost-elected-first disk-full old-snapshot groups transactions exactly-once)
 cargo build --release -q
 store=$(mktemp -d "${TMPDIR:-/tmp}/highwater-plans.XXXXXX")
 trap 'rm -rf "$store"' EXIT

@@ -117,9 +117,7 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
     let excerpts = collect::excerpts(&run, &facts);
     facts.excerpts = excerpts;
     // From here on everything can be made again from what is stored.
-    if collect::keeps_data(&facts, request.keep_data) {
-        stopped.keep_disks();
-    }
+    stopped.end_disks(collect::keeps_data(&facts, request.keep_data));
     collect::save(&run, &mut facts, request.keep_data)?;
     progress.finish();
     undo.finish().context("cannot remove the undo records")?;
@@ -153,6 +151,7 @@ fn layout(plan: &Plan, cluster_id: String) -> Layout {
         properties: plan.target.properties.clone(),
         cluster_id,
         disks: plan.needs().contains(&Needs::Disks),
+        fuse: plan.needs().contains(&Needs::Fuse),
     }
 }
 

@@ -132,7 +132,9 @@ fn class_of(name: &str) -> &str {
     match name {
         "kill" | "terminate" => "kill",
         "stall" | "stutter" => "stall",
-        "wipe" | "power-loss" => "wipe",
+        "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot" => {
+            "wipe"
+        }
         "cut" | "isolate" | "flap" | "split" => "cut",
         _ => "other",
     }

@@ -5,11 +5,15 @@
 //! says so and is asked again. Each kind of deed has a module of its own; here they are only told apart.
 
 mod disk;
+mod files;
 mod processes;
+mod surgery;
 
+use crate::fuse::Fuse;
 use crate::net::{Cuts, World};
 use crate::power::Disk;
 use crate::undo::UndoLog;
+use files::Files;
 use plan::deed::{Deed, Resource};
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
@@ -26,7 +30,7 @@ pub trait Nodes {
     /// owner keeps the undo record of what it starts.
     fn start(&mut self, node: &str) -> io::Result<u32>;
 
-    /// Where the node keeps its data: the directory with its `meta.properties`.
+    /// Where the node's data really is: the directory with its `meta.properties`.
     fn data_dir(&self, node: &str) -> PathBuf;
 
     /// Makes the emptied data directory one that the node starts on: a `meta.properties` with the same cluster and
@@ -35,6 +39,11 @@ pub trait Nodes {
 
     /// The file system that the node's data is on; `None`: it shares the machine's, whose power nobody cuts.
     fn disk(&mut self, _node: &str) -> Option<&mut Disk> {
+        None
+    }
+
+    /// The file system through which the node sees its data; `None`: nothing of it can be made to fail.
+    fn fuse(&mut self, _node: &str) -> Option<&Fuse> {
         None
     }
 
@@ -50,13 +59,15 @@ pub struct Injector {
     /// What each fault does.
     deeds: BTreeMap<u32, Deed>,
     processes: Processes,
+    files: Files,
     cuts: Cuts,
 }
 
 impl Injector {
     pub fn new(undo: UndoLog) -> Injector {
         let processes = Processes::new(undo);
-        Injector { deeds: BTreeMap::new(), processes, cuts: Cuts::default() }
+        let (files, cuts) = (Files::default(), Cuts::default());
+        Injector { deeds: BTreeMap::new(), processes, files, cuts }
     }
 
     /// Carries an action out and answers it.
@@ -109,6 +120,9 @@ impl Injector {
         nodes: &mut dyn Nodes,
     ) -> io::Result<()> {
         match deed.cut() {
+            None if deed.resource() == Resource::Disk => {
+                self.files.inject(fault, node, deed, nodes)
+            }
             None => self.processes.inject(fault, node, deed, nodes),
             Some(cut) => self.cuts.inject(fault, node, cut, peers, network(nodes)?),
         }
@@ -116,7 +130,7 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            None => Ok(()),
+            None | Some(Resource::Disk) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -125,6 +139,9 @@ impl Injector {
     fn heal(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
         match (self.resource(fault), nodes.network()) {
             (Some(Resource::Process), _) => self.processes.heal(fault, node, nodes),
+            (Some(Resource::Disk), _) => {
+                self.files.heal(fault, node, self.processes.keep_down(node), nodes)
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
             (None, _) | (Some(Resource::Network), None) => Ok(()),
@@ -140,6 +157,7 @@ impl Injector {
         match self.resource(fault) {
             None => Err("nothing was done to it".to_string()),
             Some(Resource::Process) => self.processes.in_effect(fault, node, nodes),
+            Some(Resource::Disk) => self.files.in_effect(fault, node, nodes),
             Some(Resource::Network) => {
                 let world = network(nodes).map_err(|error| error.to_string())?;
                 self.cuts.in_effect(fault, node, world)
@@ -150,6 +168,9 @@ impl Injector {
     fn over(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> Result<String, String> {
         match (self.resource(fault), nodes.network()) {
             (Some(Resource::Process), _) => self.processes.over(fault, node, nodes),
+            (Some(Resource::Disk), _) => {
+                self.files.over(fault, node, self.processes.keep_down(node), nodes)
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
         }
@@ -173,5 +194,7 @@ fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {
     }
 }
 
+#[cfg(test)]
+mod disk_tests;
 #[cfg(test)]
 mod tests;

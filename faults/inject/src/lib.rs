@@ -12,12 +12,18 @@
     reason = "this crate is where the real world begins: it waits for real processes"
 )]
 
+#[cfg(target_os = "linux")]
+pub mod fuse;
+#[cfg(not(target_os = "linux"))]
+#[path = "fuse_elsewhere.rs"]
+pub mod fuse;
 pub mod injector;
 pub mod net;
 pub mod power;
 pub mod process;
 pub mod undo;
 
+pub use fuse::Fuse;
 pub use injector::{Injector, Nodes};
 pub use net::World;
 pub use power::Disk;

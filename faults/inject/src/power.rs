@@ -1,4 +1,4 @@
-//! Data directories that are file systems of their own, so that their power can be cut.
+//! Data directories that are file systems of their own, so that their power can be cut and their space taken.
 //!
 //! Promises: a cut takes what had not reached the disk, as the kernel itself defines it: ext4 is shut down without writing
 //! its journal (`EXT4_IOC_SHUTDOWN` with `NOLOGFLUSH`, fs/ext4/ioctl.c), unmounted, and mounted again, which replays what
@@ -8,7 +8,10 @@
 //! Undo: mounts are made in the run's own mount namespace, on loop devices that let go of their file with the last mount, so
 //! all of it vanishes with the processes of the run. The image is a file of the run's directory.
 
+mod full;
+
 use crate::net::run;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +24,9 @@ pub struct Disk {
     directory: PathBuf,
     /// Bytes that were on it when its power was cut; none while it has power.
     bytes_at_cut: Option<u64>,
+    /// What takes its last space, for these faults.
+    ballast: Option<File>,
+    filled_by: BTreeSet<u32>,
 }
 
 impl Disk {
@@ -32,6 +38,8 @@ impl Disk {
             image: image.to_path_buf(),
             directory: directory.to_path_buf(),
             bytes_at_cut: None,
+            ballast: None,
+            filled_by: BTreeSet::new(),
         };
         // No blocks kept for root, and nothing that the kernel would go on writing by itself.
         run(
@@ -71,11 +79,14 @@ impl Disk {
         let Some(before) = self.bytes_at_cut else {
             return Ok("its power was never cut".to_string());
         };
+        // A file that is open holds the mount.
+        self.ballast = None;
         if self.is_mounted()? {
             run("umount", &[&text(&self.directory)?], "")?;
         }
         self.mount()?;
         self.bytes_at_cut = None;
+        self.refill()?;
         let after = allocated(&self.directory)?;
         Ok(format!("of {before} bytes on its disk {after} were there again"))
     }
@@ -85,6 +96,8 @@ impl Disk {
         if !self.has_power() {
             self.restore()?;
         }
+        self.filled_by.clear();
+        self.ballast = None;
         let copy = self.directory.with_extension("kept");
         let (from, to) = (text(&self.directory)?, text(&copy)?);
         run("cp", &["-a", "--sparse=always", &from, &to], "")?;

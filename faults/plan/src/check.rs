@@ -4,6 +4,7 @@
 
 mod deeds;
 mod faults;
+mod files;
 mod recipes;
 
 use crate::parse::Locator;
@@ -92,6 +93,7 @@ pub(crate) fn resolve(
     plan.faults = given.filter_map(|(at, fault)| checker.fault(at, fault, &plan)).collect();
     let given = raw.recipe.into_iter().enumerate();
     plan.recipes = given.filter_map(|(at, recipe)| checker.recipe(at, recipe, &plan)).collect();
+    checker.disks_go_together(&plan);
     if plan.faults.is_empty() && plan.recipes.is_empty() && checker.problems.is_empty() {
         let help = "add a [[fault]] or a [[recipe]], or expect the verdict `unknown`";
         checker.warn("", "the plan breaks nothing, so it proves nothing", help);

@@ -5,8 +5,9 @@
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
+use crate::files::{Operation, Pattern};
 use crate::shape::Shape;
-use crate::units::Millis;
+use crate::units::{Bytes, Millis};
 use model::fault::Destroys;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -22,6 +23,14 @@ pub enum DeedName {
     Stutter,
     Wipe,
     PowerLoss,
+    TornWrite,
+    BitFlip,
+    TruncateTail,
+    OldSnapshot,
+    IoError,
+    FsyncError,
+    Slow,
+    Full,
     Cut,
     Isolate,
     Flap,
@@ -29,13 +38,21 @@ pub enum DeedName {
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 10] = [
+    pub const ALL: [DeedName; 18] = [
         DeedName::Kill,
         DeedName::Terminate,
         DeedName::Stall,
         DeedName::Stutter,
         DeedName::Wipe,
         DeedName::PowerLoss,
+        DeedName::TornWrite,
+        DeedName::BitFlip,
+        DeedName::TruncateTail,
+        DeedName::OldSnapshot,
+        DeedName::IoError,
+        DeedName::FsyncError,
+        DeedName::Slow,
+        DeedName::Full,
         DeedName::Cut,
         DeedName::Isolate,
         DeedName::Flap,
@@ -51,6 +68,14 @@ impl DeedName {
             DeedName::Stutter => "stutter",
             DeedName::Wipe => "wipe",
             DeedName::PowerLoss => "power-loss",
+            DeedName::TornWrite => "torn-write",
+            DeedName::BitFlip => "bit-flip",
+            DeedName::TruncateTail => "truncate-tail",
+            DeedName::OldSnapshot => "old-snapshot",
+            DeedName::IoError => "io-error",
+            DeedName::FsyncError => "fsync-error",
+            DeedName::Slow => "slow",
+            DeedName::Full => "full",
             DeedName::Cut => "cut",
             DeedName::Isolate => "isolate",
             DeedName::Flap => "flap",
@@ -73,6 +98,24 @@ impl DeedName {
             DeedName::PowerLoss => {
                 "the machine goes dark: whatever its disk had not been told to keep is gone; started again when it is healed"
             }
+            DeedName::TornWrite => {
+                "SIGKILL, and of each log's newest write that was not synced only some sectors are there; started again when it is healed"
+            }
+            DeedName::BitFlip => {
+                "SIGKILL, and bits flip in its files; started again on them when it is healed"
+            }
+            DeedName::TruncateTail => {
+                "SIGKILL, and the newest segments lose their last bytes; started again on them when it is healed"
+            }
+            DeedName::OldSnapshot => {
+                "its data is copied; when it is healed it is killed, and started again on the copy"
+            }
+            DeedName::IoError => "operations on its files fail with EIO",
+            DeedName::FsyncError => {
+                "the next sync of each of its files fails with EIO and loses what it was to sync; the one after it succeeds"
+            }
+            DeedName::Slow => "each operation on its files takes so much longer",
+            DeedName::Full => "no space is left on its disk",
             DeedName::Cut => "packets between the nodes and their peers are lost, or refused",
             DeedName::Isolate => "cut off from every other node and from the clients",
             DeedName::Flap => "a cut that comes and goes for as long as it is held",
@@ -87,8 +130,14 @@ impl DeedName {
             | DeedName::Terminate
             | DeedName::Stall
             | DeedName::Stutter
-            | DeedName::Wipe => Needs::Nothing,
-            DeedName::PowerLoss => Needs::Disks,
+            | DeedName::Wipe
+            | DeedName::BitFlip
+            | DeedName::TruncateTail
+            | DeedName::OldSnapshot => Needs::Nothing,
+            DeedName::PowerLoss | DeedName::Full => Needs::Disks,
+            DeedName::TornWrite | DeedName::IoError | DeedName::FsyncError | DeedName::Slow => {
+                Needs::Fuse
+            }
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Needs::Namespaces
             }
@@ -103,7 +152,14 @@ impl DeedName {
             | DeedName::Stall
             | DeedName::Stutter
             | DeedName::Wipe
-            | DeedName::PowerLoss => Resource::Process,
+            | DeedName::PowerLoss
+            | DeedName::TornWrite
+            | DeedName::BitFlip
+            | DeedName::TruncateTail
+            | DeedName::OldSnapshot => Resource::Process,
+            DeedName::IoError | DeedName::FsyncError | DeedName::Slow | DeedName::Full => {
+                Resource::Disk
+            }
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Resource::Network
             }
@@ -113,8 +169,10 @@ impl DeedName {
     /// Which copies it destroys.
     pub fn destroys(self) -> Destroys {
         match self {
-            DeedName::Wipe => Destroys::Disk,
-            DeedName::PowerLoss => Destroys::Unsynced,
+            // What a copy lost of its files nobody can tell from records: it counts as no copy any more.
+            DeedName::Wipe | DeedName::BitFlip | DeedName::TruncateTail => Destroys::Disk,
+            DeedName::PowerLoss | DeedName::TornWrite | DeedName::FsyncError => Destroys::Unsynced,
+            DeedName::OldSnapshot => Destroys::Newer,
             _ => Destroys::Nothing,
         }
     }
@@ -136,20 +194,27 @@ pub enum Needs {
     Namespaces,
     /// A file system of its own for each node.
     Disks,
+    /// A file system that can fail for each node.
+    Fuse,
 }
 
 impl Needs {
-    pub const ALL: [Needs; 3] = [Needs::Nothing, Needs::Namespaces, Needs::Disks];
+    pub const ALL: [Needs; 4] = [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
         match self {
-            Needs::Nothing => "signals to processes that we started; no privilege needed",
+            Needs::Nothing => {
+                "signals to processes that we started, and their files; no privilege needed"
+            }
             Needs::Namespaces => {
                 "a network namespace for each node: Linux, root or user namespaces, and the programs `ip`, `nft` and `nsenter`"
             }
             Needs::Disks => {
                 "an ext4 in a file for each node: Linux, root, loop devices, and the programs `mkfs.ext4`, `mount` and `umount`"
+            }
+            Needs::Fuse => {
+                "a FUSE file system between each node and its data: Linux, root, /dev/fuse, and the program `dd`"
             }
         }
     }
@@ -160,11 +225,13 @@ impl Needs {
     }
 }
 
-/// What faults can meet on. Two faults on one node's process exclude each other; cuts stack, and go with anything.
+/// What faults can meet on. Two faults on one node's process exclude each other; those on its running disk stack, and so do
+/// cuts, and go with anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     /// One life at a time: what is dead can't be stopped, and the end of the one fault would undo the other.
     Process,
+    Disk,
     Network,
 }
 
@@ -173,7 +240,7 @@ impl Resource {
     pub fn stacks(self) -> bool {
         match self {
             Resource::Process => false,
-            Resource::Network => true,
+            Resource::Disk | Resource::Network => true,
         }
     }
 }
@@ -286,6 +353,24 @@ pub enum Deed {
     /// The node's disk loses what it had not been told to keep, and the process is killed. Healed by starting it again on
     /// what is left.
     PowerLoss,
+    /// SIGKILL; of the newest unsynced write of each file of the path some sectors are kept. Healed by starting the node again.
+    TornWrite { path: Pattern },
+    /// SIGKILL; so many bits flip in files of the path. Healed by starting the node again.
+    BitFlip { path: Pattern, bits: u32 },
+    /// SIGKILL; the newest file of the path in each directory loses its last bytes. Healed by starting the node again.
+    TruncateTail { path: Pattern, bytes: Bytes },
+    /// The data directory is copied while the process stands still. Healed by SIGKILL, the copy in the directory's place,
+    /// and a start on it.
+    OldSnapshot,
+    /// So many of a hundred operations on files of the path fail with EIO. Healed by no more of it, and by starting a node that
+    /// has ended.
+    IoError { operation: Operation, probability: u8, path: Pattern },
+    /// The next sync of each file of the path fails, and loses what it was to sync. Healed like an `io-error`.
+    FsyncError { path: Pattern },
+    /// Operations take so much longer.
+    Slow { operation: Operation, delay: Millis },
+    /// No space is left. Healed by space, and by starting a node that has ended.
+    Full,
     /// Packets between the node and its peers are lost.
     Cut(Cut),
     /// The same for all other nodes and the clients, in both directions.
@@ -305,6 +390,14 @@ impl Deed {
             Deed::Stutter { .. } => DeedName::Stutter,
             Deed::Wipe => DeedName::Wipe,
             Deed::PowerLoss => DeedName::PowerLoss,
+            Deed::TornWrite { .. } => DeedName::TornWrite,
+            Deed::BitFlip { .. } => DeedName::BitFlip,
+            Deed::TruncateTail { .. } => DeedName::TruncateTail,
+            Deed::OldSnapshot => DeedName::OldSnapshot,
+            Deed::IoError { .. } => DeedName::IoError,
+            Deed::FsyncError { .. } => DeedName::FsyncError,
+            Deed::Slow { .. } => DeedName::Slow,
+            Deed::Full => DeedName::Full,
             Deed::Cut(_) => DeedName::Cut,
             Deed::Isolate { .. } => DeedName::Isolate,
             Deed::Flap { .. } => DeedName::Flap,
@@ -338,7 +431,15 @@ impl Deed {
             | Deed::Stall
             | Deed::Stutter { .. }
             | Deed::Wipe
-            | Deed::PowerLoss => None,
+            | Deed::PowerLoss
+            | Deed::TornWrite { .. }
+            | Deed::BitFlip { .. }
+            | Deed::TruncateTail { .. }
+            | Deed::OldSnapshot
+            | Deed::IoError { .. }
+            | Deed::FsyncError { .. }
+            | Deed::Slow { .. }
+            | Deed::Full => None,
         }
     }
 
@@ -353,13 +454,16 @@ impl Deed {
 
     /// It holds a node back without ending it, so that it falls behind.
     pub fn holds_back(self) -> bool {
-        matches!(self, Deed::Stall | Deed::Stutter { .. }) || self.cut().is_some()
+        matches!(self, Deed::Stall | Deed::Stutter { .. } | Deed::Slow { .. })
+            || self.cut().is_some()
     }
 
     /// How long it may take to be in effect, beyond what every fault is given.
     pub fn takes_ms(self) -> u64 {
         match self {
             Deed::Terminate { grace } => grace.0,
+            // A probe of ours is as slow as anybody's.
+            Deed::Slow { delay, .. } => 2 * delay.0,
             _ => 0,
         }
     }
@@ -369,7 +473,29 @@ impl Deed {
         let word = |word: &str| Value::Text(word.to_string());
         let time = |time: Millis| Value::Text(time.to_string());
         match self {
-            Deed::Kill | Deed::Stall | Deed::Wipe | Deed::PowerLoss => Vec::new(),
+            Deed::Kill
+            | Deed::Stall
+            | Deed::Wipe
+            | Deed::PowerLoss
+            | Deed::OldSnapshot
+            | Deed::Full => Vec::new(),
+            Deed::TornWrite { path } | Deed::FsyncError { path } => {
+                vec![("path", word(path.as_str()))]
+            }
+            Deed::BitFlip { path, bits } => {
+                vec![("path", word(path.as_str())), ("bits", Value::Number(bits.into()))]
+            }
+            Deed::TruncateTail { path, bytes } => {
+                vec![("path", word(path.as_str())), ("bytes", Value::Text(bytes.to_string()))]
+            }
+            Deed::IoError { operation, probability, path } => vec![
+                ("operation", word(operation.as_str())),
+                ("probability", Value::Number(probability.into())),
+                ("path", word(path.as_str())),
+            ],
+            Deed::Slow { operation, delay: by } => {
+                vec![("operation", word(operation.as_str())), ("delay", time(by))]
+            }
             Deed::Terminate { grace } => vec![("grace", time(grace))],
             Deed::Stutter { stopped, running } => {
                 vec![("stopped", time(stopped)), ("running", time(running))]

@@ -3,7 +3,7 @@
 //!
 //! Promises:
 //! - Events in, actions out; told the time, never asks for it. Same events, same actions.
-//! - Two faults never meet on one node's process; cuts stack on one another, and a node that is cut off may be killed. No
+//! - Two faults never meet on one node's process; those on its disk stack, cuts stack on one another, and a node that is cut off may be killed. No
 //!   more nodes are damaged at one time than the plan's limits allow (a node under two faults counts once), unless a
 //!   recipe says otherwise, and such a recipe runs alone.
 //! - Each fault is over when its own probe says so, in whatever order they end; the cluster's word is waited for only
@@ -185,10 +185,11 @@ impl Nemesis {
         damaging.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
     }
 
-    /// Nodes whose processes a fault has ended or stopped, or not yet brought back.
+    /// Nodes whose processes a fault has ended or stopped, or may have, and not yet brought back.
     pub fn downed(&self) -> BTreeSet<String> {
         let damaging = self.damages.values().filter(|damage| damage.is_damaging());
-        let processes = damaging.filter(|damage| damage.resource() == Resource::Process);
+        // A node whose disk fails ends by itself.
+        let processes = damaging.filter(|damage| damage.resource() != Resource::Network);
         processes.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
     }
 

@@ -1,6 +1,7 @@
 //! The plan file as it is written: everything optional, nothing unknown allowed.
 
 use crate::deed::{Connections, DeedName, Direction, How};
+use crate::files::Operation;
 use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
 use crate::units::{Between, Bytes, Millis, Rate};
@@ -158,6 +159,12 @@ deeds_are_written_in! {
         whole: Millis,
         shape: String,
         racks: Vec<Vec<String>>,
+        operation: Operation,
+        probability: u64,
+        path: String,
+        delay: Millis,
+        bits: u64,
+        bytes: Bytes,
     }
 
     struct RawFault {

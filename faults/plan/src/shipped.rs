@@ -18,100 +18,52 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 /// The plan of a bare `highwater compare`.
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
-/// Every shipped plan.
-pub const PLANS: [ShippedPlan; 20] = [
-    ShippedPlan {
-        name: "acked-writes-survive",
-        text: include_str!("../plans/acked-writes-survive.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "acks-and-min-insync",
-        text: include_str!("../plans/acks-and-min-insync.toml"),
-        defect: None,
-    },
-    ShippedPlan { name: "groups", text: include_str!("../plans/groups.toml"), defect: None },
-    ShippedPlan {
-        name: "transactions",
-        text: include_str!("../plans/transactions.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "exactly-once",
-        text: include_str!("../plans/exactly-once.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "power-cut-on-all",
-        text: include_str!("../plans/power-cut-on-all.toml"),
-        defect: None,
-    },
-    ShippedPlan { name: "smoke", text: include_str!("../plans/smoke.toml"), defect: None },
-    ShippedPlan {
-        name: "leader-cut-from-followers",
-        text: include_str!("../plans/leader-cut-from-followers.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "leader-cut-from-controller",
-        text: include_str!("../plans/leader-cut-from-controller.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "one-follower-link-cut",
-        text: include_str!("../plans/one-follower-link-cut.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "zombie-leader",
-        text: include_str!("../plans/zombie-leader.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "rolling-restart",
-        text: include_str!("../plans/rolling-restart.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "unclean-election",
-        text: include_str!("../plans/unclean-election.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "last-in-sync-wiped",
-        text: include_str!("../plans/last-in-sync-wiped.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "tail-lost-elected-first",
-        text: include_str!("../plans/tail-lost-elected-first.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "quorum-majority-lost",
-        text: include_str!("../plans/quorum-majority-lost.toml"),
-        defect: None,
-    },
-    ShippedPlan {
-        name: "defect-ack-before-isr",
-        text: include_str!("../plans/defect-ack-before-isr.toml"),
-        defect: Some("ack-before-isr"),
-    },
-    ShippedPlan {
-        name: "defect-truncate-to-high-watermark",
-        text: include_str!("../plans/defect-truncate-to-high-watermark.toml"),
-        defect: Some("truncate-to-high-watermark"),
-    },
-    ShippedPlan {
-        name: "defect-no-epoch-fencing",
-        text: include_str!("../plans/defect-no-epoch-fencing.toml"),
-        defect: Some("no-epoch-fencing"),
-    },
-    ShippedPlan {
-        name: "defect-forget-producer-state",
-        text: include_str!("../plans/defect-forget-producer-state.toml"),
-        defect: Some("forget-producer-state"),
-    },
+/// A file of `plans/` or `recipes/` by its name.
+macro_rules! file {
+    ($directory:literal, $name:literal) => {
+        include_str!(concat!("../", $directory, "/", $name, ".toml"))
+    };
+}
+
+macro_rules! plans {
+    ($($name:literal)* ; $($defect:literal)*) => {
+        &[
+            $(ShippedPlan { name: $name, text: file!("plans", $name), defect: None },)*
+            // Each is made to provoke the defect that it is named after.
+            $(ShippedPlan {
+                name: concat!("defect-", $defect),
+                text: include_str!(concat!("../plans/defect-", $defect, ".toml")),
+                defect: Some($defect),
+            },)*
+        ]
+    };
+}
+
+/// Every shipped plan, in the order in which they are listed.
+pub const PLANS: &[ShippedPlan] = plans![
+    "acked-writes-survive"
+    "acks-and-min-insync"
+    "smoke"
+    "groups"
+    "transactions"
+    "exactly-once"
+    "leader-cut-from-followers"
+    "leader-cut-from-controller"
+    "one-follower-link-cut"
+    "zombie-leader"
+    "rolling-restart"
+    "quorum-majority-lost"
+    "unclean-election"
+    "last-in-sync-wiped"
+    "power-cut-on-all"
+    "tail-lost-elected-first"
+    "disk-full"
+    "old-snapshot"
+    ;
+    "ack-before-isr"
+    "truncate-to-high-watermark"
+    "no-epoch-fencing"
+    "forget-producer-state"
 ];
 
 /// A shipped plan by its name.
@@ -124,13 +76,17 @@ pub fn plan_for_defect(defect: &str) -> Option<&'static ShippedPlan> {
     PLANS.iter().find(|plan| plan.defect == Some(defect))
 }
 
-const RECIPES: [(&str, &str); 6] = [
-    ("starve-followers-kill-leader", include_str!("../recipes/starve-followers-kill-leader.toml")),
-    ("shrink-isr-wipe-leader", include_str!("../recipes/shrink-isr-wipe-leader.toml")),
-    ("fail-over-twice", include_str!("../recipes/fail-over-twice.toml")),
-    ("zombie-leader-returns", include_str!("../recipes/zombie-leader-returns.toml")),
-    ("kill-leader-mid-retry", include_str!("../recipes/kill-leader-mid-retry.toml")),
-    ("fence-leader-let-it-return", include_str!("../recipes/fence-leader-let-it-return.toml")),
+macro_rules! recipes {
+    ($($name:literal)*) => { &[$(($name, file!("recipes", $name)),)*] };
+}
+
+const RECIPES: &[(&str, &str)] = recipes![
+    "starve-followers-kill-leader"
+    "shrink-isr-wipe-leader"
+    "fail-over-twice"
+    "zombie-leader-returns"
+    "kill-leader-mid-retry"
+    "fence-leader-let-it-return"
 ];
 
 /// Names and descriptions of the shipped recipes, for `highwater list recipes`.

@@ -60,7 +60,7 @@ fn by_leader(timeline: &Timeline, topic: Option<&TopicFacts>, of: Acknowledged) 
             seconds(change.at_ms)
         ));
     }
-    let destroyed = timeline.destructions(topic, of.last_ms);
+    let destroyed = timeline.destructions(topic, of.first_ms, of.last_ms);
     let leaders = timeline.leaders(of.first_ms, of.last_ms);
     let of_leader = |brokers: &BTreeSet<i32>| leaders.is_empty() || !brokers.is_disjoint(&leaders);
     if let Some(destruction) = destroyed.iter().find(|one| of_leader(&one.brokers)) {
@@ -120,7 +120,7 @@ fn by_all(
             "an unclean election was allowed, and may have happened unseen before {at}"
         ));
     }
-    let destructions = timeline.destructions(topic, of.last_ms);
+    let destructions = timeline.destructions(topic, of.first_ms, of.last_ms);
     let sure: Vec<_> = destructions.iter().filter(|one| one.sure).cloned().collect();
     let weighed = destroyed(timeline, topic, of, &sure);
     if weighed.is_none() && sure.len() < destructions.len() {

@@ -132,6 +132,54 @@ fn what_was_not_synced_is_a_copy_destroyed() {
 }
 
 #[test]
+fn an_old_copy_put_back_takes_what_came_after_it_was_taken_and_nothing_else() {
+    // Taken at 30 s, put back from 35 s to 36 s, on the only replica in sync.
+    let put_back = || {
+        let shrunk = all(1).seen(19_000, 1, 1, &[1]);
+        shrunk.fault("old-snapshot", &["n1"], 30_000, Destroys::Newer)
+    };
+    let because = "the copies on broker 1 were destroyed (at 36.000 s), while an acknowledgement promises only one";
+    is(put_back().lost(31_000, 34_000), Word::NotPromised, because);
+    is(put_back().lost(30_000, 35_500), Word::NotPromised, because);
+    // What had been acknowledged before it was taken is in it.
+    is(put_back().lost(20_000, 25_000), Word::Broken, "12 records were lost that had to survive");
+    is(put_back().lost(20_000, 33_000), Word::Broken, "had to survive");
+    // What was acknowledged after it was put back never met it.
+    is(put_back().lost(40_000, 41_000), Word::Broken, "had to survive");
+    is(put_back(), Word::Held, "All 1,000");
+    // While others were in sync a clean election could have kept them.
+    let others = all(1).fault("old-snapshot", &["n1"], 30_000, Destroys::Newer);
+    is(others.seen(36_100, 2, 2, &[2, 3]).lost(31_000, 34_000), Word::Broken, "could have kept");
+    // As long as nobody put it back nothing is gone.
+    let still = put_back().last_fault(|fault| (fault.healed_ms, fault.cleared_ms) = (None, None));
+    is(still.lost(20_000, 25_000), Word::Broken, "had to survive");
+}
+
+#[test]
+fn tampered_files_are_a_copy_destroyed_and_a_failed_sync_takes_what_was_not_synced() {
+    for name in ["bit-flip", "truncate-tail"] {
+        let of = || all(1).fault(name, &["n1"], 30_000, Destroys::Disk).seen(30_100, 2, 2, &[2, 3]);
+        is(of().lost(20_000, 25_000), Word::Broken, "a clean election could have kept them");
+        let alone = all(1).seen(19_000, 1, 1, &[1]).fault(name, &["n1"], 30_000, Destroys::Disk);
+        is(alone.lost(20_000, 25_000), Word::NotPromised, "were destroyed");
+    }
+    for name in ["fsync-error", "torn-write"] {
+        let failed = |flush: i64| {
+            let failed = all(1).topic(|topic| topic.flush_messages = flush);
+            let failed = failed.seen(19_000, 1, 1, &[1]);
+            failed.fault(name, &["n1"], 30_000, Destroys::Unsynced).lost(20_000, 25_000)
+        };
+        is(failed(i64::MAX), Word::NotPromised, "were destroyed");
+        // An acknowledgement waits for the sync, and a sync that failed is none.
+        is(failed(1), Word::Broken, "no copy was destroyed");
+    }
+    for name in ["io-error", "slow", "full"] {
+        let run = all(1).seen(19_000, 1, 1, &[1]).fault(name, &["n1"], 30_000, Destroys::Nothing);
+        is(run.lost(20_000, 25_000), Word::Broken, "no copy was destroyed");
+    }
+}
+
+#[test]
 fn a_wipe_that_nobody_saw_leaves_the_loss_unknown() {
     let run = all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000).last_fault(|fault| {
         fault.confirmed_ms = None;

@@ -152,17 +152,23 @@ impl<'a> Timeline<'a> {
         self.states.iter().find(full).map(|state| state.at_ms)
     }
 
-    /// Copies of this log destroyed at `since_ms` or later.
+    /// Copies destroyed of what was acknowledged on this log from `first_ms` to `since_ms`, at `since_ms` or later.
     pub(super) fn destructions(
         &self,
         topic: Option<&TopicFacts>,
+        first_ms: u64,
         since_ms: u64,
     ) -> Vec<Destruction> {
         let replicas: BTreeSet<i32> =
             self.states.iter().flat_map(|state| state.replicas.iter().copied()).collect();
         let mut destructions: Vec<Destruction> = Vec::new();
         for fault in self.faults {
-            let at_ms = fault.confirmed_ms.or(fault.healed_ms).or(fault.asked_ms);
+            let begun_ms = fault.confirmed_ms.or(fault.healed_ms).or(fault.asked_ms);
+            // An old copy is put back when the fault is healed, and has all that came before it was taken.
+            let at_ms = match fault.destroys {
+                Destroys::Newer => fault.cleared_ms.or(fault.healed_ms).or(begun_ms),
+                _ => begun_ms,
+            };
             let Some(at_ms) = at_ms.filter(|at_ms| at_ms.saturating_add(SLACK_MS) >= since_ms)
             else {
                 continue;
@@ -170,6 +176,10 @@ impl<'a> Timeline<'a> {
             let destroys = match fault.destroys {
                 Destroys::Nothing => false,
                 Destroys::Disk => true,
+                // Some of it was in the copy: losing that too is not explained by it.
+                Destroys::Newer => {
+                    fault.asked_ms.is_none_or(|asked| first_ms.saturating_add(SLACK_MS) >= asked)
+                }
                 // What was synced batch by batch was on the disk.
                 Destroys::Unsynced => topic
                     .and_then(|topic| settings_at(topic, at_ms))
@@ -181,7 +191,11 @@ impl<'a> Timeline<'a> {
             let ids = fault.nodes.iter().filter_map(|node| self.brokers.get(node).copied());
             let brokers: BTreeSet<i32> =
                 ids.filter(|id| replicas.is_empty() || replicas.contains(id)).collect();
-            let from_ms = fault.asked_ms.unwrap_or(at_ms).min(at_ms);
+            let from_ms = match fault.destroys {
+                Destroys::Newer => fault.healed_ms,
+                _ => fault.asked_ms,
+            };
+            let from_ms = from_ms.unwrap_or(at_ms).min(at_ms);
             let sure = fault.confirmed_ms.is_some();
             if !brokers.is_empty() {
                 destructions.push(Destruction { from_ms, at_ms, brokers, sure });

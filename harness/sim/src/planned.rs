@@ -5,6 +5,7 @@
 //! happens ([`refusal`]). Not promised: real time; a plan's seconds are simulated.
 
 mod deeds;
+mod files;
 
 use crate::hazard::Hazard;
 use crate::run::cast::Cast;
@@ -19,6 +20,9 @@ use std::collections::{BTreeMap, VecDeque};
 /// Why a plan can't be simulated, in a sentence; `None` where it can.
 pub fn refusal(plan: &Plan) -> Option<String> {
     plan.deeds().find_map(|deed| {
+        if let Some(why) = files::refusal(deed) {
+            return Some(why);
+        }
         let cut = deed.cut()?;
         let what = match (cut.connections, cut.how) {
             (Connections::All, How::Drop) => return None,

@@ -87,6 +87,7 @@ fn abilities(store: &Store) -> Vec<(String, bool, String)> {
             Needs::Nothing => inject::Process::own().map(|_| ()).map_err(|e| e.to_string()),
             Needs::Namespaces => inject::net::can_enter(),
             Needs::Disks => inject::power::can_make(&std::env::temp_dir()),
+            Needs::Fuse => inject::fuse::can_make(&std::env::temp_dir()),
         };
         let how = possible.map(|()| need.about().to_string());
         abilities.push(able(&format!("faults {}", deeds.join(", ")), how));

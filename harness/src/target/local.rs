@@ -8,7 +8,7 @@
 
 use super::Software;
 use anyhow::{Context, Result, bail};
-use inject::{Disk, Nodes, Process, UndoLog, World};
+use inject::{Disk, Fuse, Nodes, Process, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,6 +31,8 @@ pub struct Layout {
     pub cluster_id: String,
     /// Each node's data on a file system of its own.
     pub disks: bool,
+    /// A file system that can fail between each node and its data.
+    pub fuse: bool,
 }
 
 /// Largest size of a node's own disk; an image takes no room before it is written to.
@@ -50,6 +52,8 @@ struct Node {
     child: Option<Child>,
     /// The file system of its data, where it has one of its own.
     disk: Option<Disk>,
+    /// What its data is served through; its real directory is `backing` then.
+    fuse: Option<Fuse>,
     /// The undo record of the process that runs.
     undo: Option<u64>,
 }
@@ -100,8 +104,16 @@ impl Local {
                 }
             };
             let dir = dir.join(&name);
+            let data = dir.join(if layout.fuse { "backing" } else { "data" });
             let disk = match layout.disks {
-                true => Some(own_disk(&dir)?),
+                true => Some(own_disk(&dir, &data)?),
+                false => None,
+            };
+            let fuse = match layout.fuse {
+                true => {
+                    let served = Fuse::make(&data, &dir.join("data"));
+                    Some(served.with_context(|| format!("cannot serve {}", data.display()))?)
+                }
                 false => None,
             };
             nodes.push(Node {
@@ -113,6 +125,7 @@ impl Local {
                 controller_port,
                 child: None,
                 disk,
+                fuse,
                 undo: None,
             });
         }
@@ -261,11 +274,16 @@ impl Local {
         }
     }
 
-    /// The data of nodes with disks of their own is put into their directories, for whoever wants to look at it later.
-    pub fn keep_disks(&mut self) {
+    /// Ends the nodes' own file systems. With `keep` their data is put into their directories, for whoever wants to look at it
+    /// later.
+    pub fn end_disks(&mut self, keep: bool) {
         for node in &mut self.nodes {
-            let Some(disk) = node.disk.take() else { continue };
-            if let Err(error) = disk.keep() {
+            if let Some(fuse) = &mut node.fuse {
+                fuse.stop();
+            }
+            let disk = node.disk.take().filter(|_| keep);
+            let kept = disk.map_or(Ok(()), Disk::keep);
+            if let Err(error) = kept.and_then(|()| node.fuse.take().map_or(Ok(()), Fuse::keep)) {
                 // No reason to lose a verdict.
                 tracing::warn!(node = node.member.name, %error, "its data could not be kept");
             }
@@ -359,11 +377,19 @@ impl Nodes for Local {
     }
 
     fn data_dir(&self, node: &str) -> PathBuf {
-        self.node(node).map(Node::data).unwrap_or_default()
+        let Some(node) = self.node(node) else { return PathBuf::new() };
+        match &node.fuse {
+            Some(fuse) => fuse.backing().to_path_buf(),
+            None => node.data(),
+        }
     }
 
     fn disk(&mut self, node: &str) -> Option<&mut Disk> {
         self.nodes.iter_mut().find(|n| n.member.name == node)?.disk.as_mut()
+    }
+
+    fn fuse(&mut self, node: &str) -> Option<&Fuse> {
+        self.node(node)?.fuse.as_ref()
     }
 
     fn network(&self) -> Option<&World> {
@@ -371,8 +397,9 @@ impl Nodes for Local {
     }
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {
+        let data = self.data_dir(node);
         let Some(node) = self.node(node) else { return Ok(()) };
-        self.software.format_again(&node.data(), node.member.id, &self.layout.cluster_id)
+        self.software.format_again(&data, node.member.id, &self.layout.cluster_id)
     }
 }
 
@@ -384,9 +411,9 @@ impl Drop for Local {
 }
 
 /// A file system of its own for the data of the node with this directory.
-fn own_disk(dir: &Path) -> Result<Disk> {
+fn own_disk(dir: &Path, data: &Path) -> Result<Disk> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    Disk::make(&dir.join("disk.img"), &dir.join("data"), DISK_BYTES)
+    Disk::make(&dir.join("disk.img"), data, DISK_BYTES)
         .with_context(|| format!("cannot make a disk of its own in {}", dir.display()))
 }
 

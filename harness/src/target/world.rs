@@ -2,7 +2,7 @@
 
 use crate::exit::Refused;
 use anyhow::Result;
-use inject::{World, net, power};
+use inject::{World, fuse, net, power};
 use plan::Plan;
 use plan::deed::Needs;
 
@@ -19,10 +19,15 @@ pub fn own(plan: &Plan) -> Result<Option<World>> {
         let why = format!("{} needs {}: {error}", deeds.join(", "), need.about());
         anyhow::Error::from(Refused::could_not_run(why))
     };
-    if needs.contains(&Needs::Disks) {
-        net::separate_mounts().map_err(|error| refused(Needs::Disks, error))?;
-        power::can_make(&std::env::temp_dir())
-            .map_err(|why| refused(Needs::Disks, std::io::Error::other(why)))?;
+    for (need, can_make) in [
+        (Needs::Disks, power::can_make as fn(&std::path::Path) -> Result<(), String>),
+        (Needs::Fuse, fuse::can_make),
+    ] {
+        if needs.contains(&need) {
+            net::separate_mounts().map_err(|error| refused(need, error))?;
+            can_make(&std::env::temp_dir())
+                .map_err(|why| refused(need, std::io::Error::other(why)))?;
+        }
     }
     if !needs.contains(&Needs::Namespaces) {
         return Ok(None);

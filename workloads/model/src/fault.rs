@@ -62,6 +62,8 @@ pub enum Destroys {
     Disk,
     /// What the node had not synced.
     Unsynced,
+    /// When it is healed, what came to the disk after the fault had begun.
+    Newer,
 }
 
 /// One fault of a run, as it stands at the end; `faults.jsonl` holds one line for each change of it.

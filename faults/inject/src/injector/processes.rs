@@ -1,11 +1,12 @@
 //! What is done to a node's process: kill, terminate, stall, stutter, and those that take from its disk too,
-//! wipe and power loss.
+//! wipe, power loss and what is done to its files while it is dead.
 //!
 //! Promises: what has to be undone is written down before it is done; a process that is killed, or has died meanwhile, is
 //! started again when the fault is healed, and only once the old one is gone.
 
 use super::Nodes;
 use super::disk::destroy_data;
+use super::surgery::{self, Snapshot};
 use crate::process::{Process, State};
 use crate::undo::UndoLog;
 use plan::Deed;
@@ -38,10 +39,19 @@ struct Done {
     left: Option<String>,
     /// It outlived the grace of a termination, and was killed.
     overran: bool,
+    /// What was done to the files of the dead.
+    operated: Option<String>,
+    /// A copy of its data, until it is put back.
+    snapshot: Option<Snapshot>,
+    /// What is told of that copy.
+    copied: String,
 }
 
 const NO_DISK: &str = "its data is on the machine's own disk: cutting the power needs one for each node (`highwater doctor` \
                        says what is missing)";
+
+/// How long a killed process may take to end before it is looked at again.
+const ENDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// All deeds of a run on processes.
 #[derive(Debug)]
@@ -82,6 +92,9 @@ impl Processes {
             cut: String::new(),
             left: None,
             overran: false,
+            operated: None,
+            snapshot: None,
+            copied: String::new(),
         };
         let done = self.done.entry((fault, node.to_string())).insert_entry(done).into_mut();
         match deed {
@@ -94,6 +107,21 @@ impl Processes {
                 process.kill()
             }
             Deed::Terminate { .. } => process.terminate(),
+            Deed::OldSnapshot => {
+                // Stands still for as long as that takes, so that the copy is of one moment.
+                let record = self.undo.stopping(&process)?;
+                process.stop()?;
+                let began = Instant::now();
+                let taken = Snapshot::take(fault, &nodes.data_dir(node));
+                process.resume()?;
+                self.undo.undone(record)?;
+                let (snapshot, words) = taken?;
+                let took = began.elapsed().as_secs_f64();
+                done.copied =
+                    format!("{words} in {took:.3} s, in which pid {} was stopped", process.pid);
+                done.snapshot = Some(snapshot);
+                Ok(())
+            }
             deed if is_stopping(deed) => process.stop(),
             _ => process.kill(),
         }
@@ -131,6 +159,13 @@ impl Processes {
             }
         }
         done.end_the_overdue()?;
+        if done.deed == Deed::OldSnapshot {
+            done.put_back(node, nodes)?;
+            if done.left.is_none() {
+                // No copy was made, and so nothing was ended.
+                return Ok(());
+            }
+        }
         // It is down: by the fault, or because it died on its own since.
         if done.deed == Deed::Wipe && done.wiped.is_none() {
             // Cut short between the kill and the emptying: the disk is as it was, and so it starts.
@@ -148,6 +183,13 @@ impl Processes {
             None if done.process.is_alive() => Err(io::Error::other("it is not down yet")),
             None => nodes.start(node).map(|_| ()),
         }
+    }
+
+    /// A fault has ended the node's process, and starts it again when it is healed.
+    pub fn keep_down(&self, node: &str) -> bool {
+        self.done.iter().any(|((_, at), done)| {
+            at == node && !done.healed && !is_stopping(done.deed) && done.deed != Deed::OldSnapshot
+        })
     }
 
     pub fn in_effect(
@@ -173,6 +215,18 @@ impl Processes {
                     true => Err(format!("pid {pid} is dead, and its disk has power")),
                     false => Ok(format!("pid {pid} is dead, {}", done.cut)),
                 }
+            }
+            (Deed::OldSnapshot, _) => match &done.snapshot {
+                Some(_) => Ok(done.copied.clone()),
+                None => Err("no copy was made".to_string()),
+            },
+            (deed, State::Gone | State::Zombie) if surgery::is_surgery(deed) => {
+                let operated = match &done.operated {
+                    Some(operated) => operated.clone(),
+                    None => surgery::operate(fault, node, deed, nodes).map_err(on_disk)?,
+                };
+                done.operated = Some(operated.clone());
+                Ok(format!("pid {pid} is dead, {operated}"))
             }
             (Deed::Kill, State::Gone) => Ok(format!("pid {pid} is gone")),
             (Deed::Kill, State::Zombie) => Ok(format!("pid {pid} is dead")),
@@ -206,6 +260,9 @@ impl Processes {
             return Ok("nothing was done to it".to_string());
         };
         let pid = done.process.pid;
+        if done.deed == Deed::OldSnapshot && done.left.is_none() && done.process.is_alive() {
+            return Ok(format!("pid {pid} still runs, and its data was left alone"));
+        }
         if is_stopping(done.deed) {
             match done.process.state() {
                 State::Alive(letter) => return done.progress(letter),
@@ -232,6 +289,23 @@ impl Processes {
 }
 
 impl Done {
+    /// Ends whatever runs on the data, and puts the copy in its place; to be asked again while it ends.
+    fn put_back(&mut self, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
+        let Some(snapshot) = &mut self.snapshot else { return Ok(()) };
+        if let Some(process) = nodes.pid(node).and_then(Process::of).filter(Process::is_alive) {
+            // Another fault's healing may have started it anew since the copy was made.
+            self.process = process;
+            self.process.kill()?;
+            self.process.wait_gone(ENDS_WITHIN);
+        }
+        if self.process.is_alive() {
+            return Err(io::Error::other("it is not down yet"));
+        }
+        self.left = Some(snapshot.put_back(&nodes.data_dir(node))?);
+        self.snapshot = None;
+        Ok(())
+    }
+
     /// Kills what has outlived its grace.
     fn end_the_overdue(&mut self) -> io::Result<()> {
         let Deed::Terminate { grace } = self.deed else { return Ok(()) };

@@ -6,14 +6,16 @@ use plan::{Nemesis, Schedule};
 use std::time::{Duration, Instant};
 
 /// Sleeping children as nodes.
-struct Sleepers {
+pub(super) struct Sleepers {
+    /// Before its directory goes.
+    fuse: BTreeMap<String, Fuse>,
     directory: tempfile::TempDir,
     children: BTreeMap<String, Child>,
     starts_fail: bool,
 }
 
 impl Sleepers {
-    fn new(names: &[&str]) -> Sleepers {
+    pub(super) fn new(names: &[&str]) -> Sleepers {
         let directory = tempfile::tempdir().unwrap();
         let mut children = BTreeMap::new();
         for name in names {
@@ -23,10 +25,27 @@ impl Sleepers {
             std::fs::write(data.join("meta.properties"), "node.id=1\n").unwrap();
             children.insert(name.to_string(), Child::sleeping(&format!("injector-{name}")));
         }
-        Sleepers { directory, children, starts_fail: false }
+        Sleepers { fuse: BTreeMap::new(), directory, children, starts_fail: false }
     }
 
-    fn undo(&self) -> UndoLog {
+    /// Serves a node's data at [`Sleepers::served_dir`].
+    pub(super) fn serve(&mut self, node: &str) {
+        let fuse = Fuse::make(&self.data_dir(node), &self.served_dir(node)).unwrap();
+        self.fuse.insert(node.to_string(), fuse);
+    }
+
+    pub(super) fn served_dir(&self, node: &str) -> PathBuf {
+        self.directory.path().join(format!("{node}-served"))
+    }
+
+    /// Its process ends, by no fault's hand.
+    pub(super) fn ends(&mut self, node: &str) {
+        let process = Process::of(self.pid(node).unwrap()).unwrap();
+        process.kill().unwrap();
+        assert!(process.wait_gone(Duration::from_secs(20)));
+    }
+
+    pub(super) fn undo(&self) -> UndoLog {
         UndoLog::create(&self.directory.path().join(".undo")).unwrap()
     }
 }
@@ -50,6 +69,10 @@ impl Nodes for Sleepers {
         self.directory.path().join(node)
     }
 
+    fn fuse(&mut self, node: &str) -> Option<&Fuse> {
+        self.fuse.get(node)
+    }
+
     fn format(&mut self, node: &str) -> io::Result<()> {
         std::fs::write(self.data_dir(node).join("meta.properties"), "node.id=1\nnew=true\n")
     }
@@ -67,10 +90,19 @@ fn heal() -> Action {
 
 /// Probes until it is answered with yes; the evidence.
 fn probed(injector: &mut Injector, nodes: &mut Sleepers, expect: Expect) -> String {
+    probed_of(FAULT, injector, nodes, expect)
+}
+
+pub(super) fn probed_of(
+    fault: u32,
+    injector: &mut Injector,
+    nodes: &mut Sleepers,
+    expect: Expect,
+) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let node = "n1".to_string();
-        match injector.act(&Action::Probe { fault: FAULT, node, expect }, nodes) {
+        match injector.act(&Action::Probe { fault, node, expect }, nodes) {
             Event::Confirmed { evidence, .. } | Event::Cleared { evidence, .. } => return evidence,
             other => assert!(Instant::now() < deadline, "{other:?}"),
         }

@@ -77,8 +77,47 @@ fn a_directory_that_is_no_such_disk_is_left_alone() {
         image: place.path().join("none"),
         directory: directory.to_path_buf(),
         bytes_at_cut: None,
+        ballast: None,
+        filled_by: BTreeSet::new(),
     };
     let mut disk = disk_of(&place.path().join("missing"));
     assert!(disk.cut().is_err());
     assert_eq!(disk.restore().expect("nothing to do"), "its power was never cut");
+}
+
+#[test]
+fn a_full_disk_says_so_to_everybody_until_the_last_fault_is_over() {
+    let Some(place) = place() else { return };
+    let (image, data) = (place.path().join("disk.img"), place.path().join("data"));
+    let mut disk = Disk::make(&image, &data, 64 << 20).expect("a disk");
+    write(&data.join("before"), &[1; 1 << 20], true);
+    let mut open = File::options().append(true).open(data.join("before")).expect("a file");
+    assert!(disk.space().expect("told").0);
+    // The first one in is the first one out, and then the other way round.
+    for (first_out, last_out) in [(1, 2), (2, 1)] {
+        disk.fill(1).expect("filled");
+        disk.fill(2).expect("filled");
+        let (has_space, words) = disk.space().expect("told");
+        assert!(!has_space && words.contains("No space left on device"), "{words}");
+        let error = open.write_all(&[2; 1 << 20]).expect_err("there is no space");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(fs::read(data.join("before")).expect("reads go on").starts_with(&[1; 1 << 20]));
+        assert_eq!(disk.free(first_out), [last_out]);
+        assert!(!disk.space().expect("told").0);
+        assert!(disk.free(last_out).is_empty());
+        let (has_space, words) = disk.space().expect("told");
+        assert!(has_space, "{words}");
+        open.write_all(&[2; 1 << 20]).expect("there is space again");
+    }
+    // What is deleted on a full disk can be filled again, and power does not end it.
+    disk.fill(3).expect("filled");
+    drop(open);
+    fs::remove_file(data.join("before")).expect("deleted");
+    assert!(disk.space().expect("told").0);
+    disk.cut().expect("cut");
+    disk.restore().expect("mounted again");
+    let (has_space, words) = disk.space().expect("told");
+    assert!(!has_space, "{words}");
+    disk.free(3);
+    disk.keep().expect("nothing holds it");
 }

@@ -69,6 +69,14 @@ impl Checker<'_> {
                 }
             }
             DeedName::Split => Deed::Split { shape: self.shape(path, raw, plan)? },
+            DeedName::TornWrite
+            | DeedName::BitFlip
+            | DeedName::TruncateTail
+            | DeedName::OldSnapshot
+            | DeedName::IoError
+            | DeedName::FsyncError
+            | DeedName::Slow
+            | DeedName::Full => self.file_deed(path, name, raw, plan),
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();

@@ -112,8 +112,14 @@ impl Checker<'_> {
         }
         let controller = matches!(on, Role::Controller | Role::ControllerFollower)
             || matches!(on, Role::Node(name) if name.starts_with('c'));
-        if deed == Deed::Wipe && (combined || controller) {
-            let message = "wiping a controller's disk destroys its votes too";
+        let takes_votes = match deed {
+            Deed::Wipe => Some("wiping a controller's disk destroys its votes too"),
+            Deed::OldSnapshot => {
+                Some("an old copy of a controller's disk takes its votes back too")
+            }
+            _ => None,
+        };
+        if let Some(message) = takes_votes.filter(|_| combined || controller) {
             self.wrong(path, message, "give the controllers nodes of their own: controllers = 3");
         }
     }

@@ -277,7 +277,7 @@ impl Damage {
         }
         let fault = self.id;
         let waited_ms = now_ms - record.healed_ms.unwrap_or(now_ms);
-        let patient = self.deed.resource() == Resource::Process || waited_ms < AGREE_WITHIN_MS;
+        let patient = self.deed.resource() != Resource::Network || waited_ms < AGREE_WITHIN_MS;
         let probe_now = self.probe_is_due(now_ms);
         for hit in self.hits.iter_mut().filter(|hit| !hit.over) {
             let asked_long_ago =

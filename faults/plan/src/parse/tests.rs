@@ -369,3 +369,65 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn faults_of_disks_take_their_parameters_and_say_what_is_allowed() {
+    let of = |deed: &str| {
+        format!(
+            "schema = 1\nname = \"x\"\n[target]\ncontrollers = 1\n[[fault]]\non = \"leader\"\n{deed}\n"
+        )
+    };
+    let pattern = |text: &str| crate::files::Pattern::new(text).expect("short");
+    use crate::files::Operation;
+    use crate::units::{Bytes, Millis};
+    let logs = pattern("highwater-*.log");
+    for (written, deed) in [
+        (
+            "name = \"io-error\"",
+            Deed::IoError { operation: Operation::Write, probability: 100, path: pattern("") },
+        ),
+        (
+            "name = \"io-error\"\noperation = \"fsync\"\nprobability = 5\npath = \".log\"",
+            Deed::IoError { operation: Operation::Fsync, probability: 5, path: pattern(".log") },
+        ),
+        ("name = \"fsync-error\"", Deed::FsyncError { path: pattern("") }),
+        (
+            "name = \"slow\"\ndelay = \"20ms\"\noperation = \"read\"",
+            Deed::Slow { operation: Operation::Read, delay: Millis(20) },
+        ),
+        ("name = \"full\"", Deed::Full),
+        ("name = \"torn-write\"", Deed::TornWrite { path: logs }),
+        ("name = \"bit-flip\"\nbits = 7", Deed::BitFlip { path: logs, bits: 7 }),
+        (
+            "name = \"truncate-tail\"\nbytes = \"2KiB\"",
+            Deed::TruncateTail { path: logs, bytes: Bytes(2048) },
+        ),
+        ("name = \"old-snapshot\"", Deed::OldSnapshot),
+    ] {
+        let loaded = load("p.toml", &of(written), &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.plan.faults[0].deed, deed);
+        let again = load("resolved", &loaded.plan.to_toml(), &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(again.plan, loaded.plan);
+    }
+    for (written, expected) in [
+        ("name = \"io-error\"\nprobability = 0", "p.toml:8:15: `probability` of 0: from 1 to 100"),
+        ("name = \"io-error\"\noperation = \"sync\"", "unknown variant `sync`"),
+        ("name = \"slow\"\ndelay = \"0ms\"", "from 1 ms to 10000 ms"),
+        ("name = \"slow\"\npath = \".log\"", "`path` means nothing to `slow`"),
+        ("name = \"full\"\nbytes = \"1KiB\"", "leave it out"),
+        ("name = \"bit-flip\"\nbits = 0", "from 1 to 10000"),
+        ("name = \"truncate-tail\"\nbytes = \"0B\"", "1 or more"),
+        ("name = \"old-snapshot\"\non = \"controller\"", "duplicate key"),
+        (
+            "name = \"io-error\"\n[[fault]]\nname = \"power-loss\"\non = \"leader\"",
+            "`power-loss` and `io-error` can't be in one plan",
+        ),
+    ] {
+        let shown = problem(&of(written)).replace('\n', " ");
+        let told =
+            shown.contains(expected) || expected.split(": ").all(|part| shown.contains(part));
+        assert!(told, "{shown}");
+    }
+    let combined = of("name = \"old-snapshot\"").replace("controllers = 1\n", "");
+    assert!(problem(&combined).contains("takes its votes back too"));
+}

@@ -1,5 +1,7 @@
 //! What each deed does to the simulated world.
 
+use super::files;
+use crate::disk::Snapshot;
 use crate::invariant::Loss;
 use crate::machine::Machine;
 use crate::network::Host;
@@ -20,6 +22,8 @@ struct Done {
     healed: bool,
     /// It outlived its grace.
     overran: bool,
+    /// A copy of its disk, until it is put back.
+    snapshot: Option<Snapshot>,
 }
 
 /// Carries actions out.
@@ -65,7 +69,10 @@ impl Deeds {
     fn inject(&mut self, world: &mut World, fault: u32, node: &str, deed: Deed, peers: &[Peer]) {
         let id = self.ids[node];
         let ways = deed.cut().map(|cut| self.ways(world, id, peers, cut)).unwrap_or_default();
+        let mut snapshot = None;
         match deed {
+            deed if files::is_on_disk(deed) => files::hold(world, id, deed),
+            Deed::OldSnapshot => snapshot = Some(world.machine(id).disk.snapshot()),
             Deed::Stall | Deed::Stutter { .. } => world.stall(id),
             Deed::Terminate { .. } => world.shut_down(id),
             Deed::Kill => end(world, id),
@@ -79,9 +86,10 @@ impl Deeds {
                 world.keep_down(id);
             }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
+            other => unreachable!("plans with `{other}` are refused"),
         }
-        let asked_ns = world.now_ns;
-        let mut done = Done { deed, asked_ns, ways, closed: false, healed: false, overran: false };
+        let (asked_ns, closed, healed, overran) = (world.now_ns, false, false, false);
+        let mut done = Done { deed, asked_ns, ways, closed, healed, overran, snapshot };
         done.close(world);
         self.done.insert((fault, node.to_owned()), done);
     }
@@ -120,9 +128,25 @@ impl Deeds {
 
     fn heal(&mut self, world: &mut World, fault: u32, node: &str) {
         let id = self.ids[node];
+        let others: Vec<Deed> = self
+            .done
+            .iter()
+            .filter(|((other, at), done)| *other != fault && at == node && !done.healed)
+            .map(|(_, done)| done.deed)
+            .filter(|deed| files::is_on_disk(*deed))
+            .collect();
         let Some(done) = self.done.get_mut(&(fault, node.to_owned())) else { return };
         done.healed = true;
         match done.deed {
+            deed if files::is_on_disk(deed) => files::lift(world, id, &others),
+            Deed::OldSnapshot => {
+                // Asked for again it is there already.
+                if let Some(snapshot) = done.snapshot.take() {
+                    files::put_back(world, id, &snapshot);
+                } else if !world.machine(id).is_up() {
+                    world.start_at(id, world.now_ns);
+                }
+            }
             Deed::Stall | Deed::Stutter { .. } => world.resume(id),
             Deed::Terminate { .. } if world.machine(id).is_up() => {
                 // Called off on its way out: it goes all the same, and is started by the next attempt.
@@ -133,6 +157,7 @@ impl Deeds {
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }
+            other => unreachable!("plans with `{other}` are refused"),
         }
     }
 
@@ -154,6 +179,9 @@ impl Deeds {
         let machine = world.machine(id);
         let holds = match done.deed {
             Deed::Stall | Deed::Stutter { .. } => machine.is_stalled(),
+            // A node that ended of it comes back before it is over.
+            deed if files::is_on_disk(deed) => !done.healed || !machine.is_up(),
+            Deed::OldSnapshot => done.snapshot.is_some() || !machine.is_up(),
             _ => !machine.is_up(),
         };
         (holds, evidence)

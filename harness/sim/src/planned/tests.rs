@@ -55,6 +55,45 @@ fn a_plan_with_cuts_and_ends_in_order_runs_and_holds() {
 }
 
 #[test]
+fn disks_that_fail_or_fill_up_or_grow_old_cost_no_acknowledged_record() {
+    let of = |name: &str, more: &str, from: &str| {
+        format!("[[fault]]\nname = \"{name}\"\n{more}from = \"{from}\"\nfor = \"1s\"\n")
+    };
+    let plans = [
+        of("full", "on = \"leader\"\n", "1s") + &of("io-error", "on = \"follower\"\n", "4s"),
+        of("fsync-error", "on = \"leader\"\n", "1s")
+            + &of("old-snapshot", "on = \"follower\"\n", "4s"),
+        // On one disk, and over in the order in which they began.
+        of("full", "on = \"n1\"\n", "1s") + &of("io-error", "on = \"n1\"\n", "1500ms"),
+    ];
+    for (seed, faults) in (1..).zip(plans) {
+        let text = format!("{CLUSTER}{faults}");
+        let dedicated = [("controllers".to_owned(), "1".to_owned())];
+        let plan = plan::load("x", &text, &dedicated).unwrap_or_else(|e| panic!("{e}")).plan;
+        assert_eq!(refusal(&plan), None);
+        let outcome = run_plan(&plan, seed, true, true);
+        assert_eq!(outcome.failure, None, "{faults}");
+        assert!(all_as_planned(&outcome), "{faults}");
+        for id in 1..=2 {
+            assert!(told(&outcome, &format!("fault {id}: ")), "{faults}");
+        }
+    }
+    for (name, more) in [
+        ("slow", ""),
+        ("torn-write", ""),
+        ("bit-flip", ""),
+        ("truncate-tail", ""),
+        ("io-error", "operation = \"read\"\n"),
+        ("io-error", "probability = 50\n"),
+        ("fsync-error", "path = \".log\"\n"),
+    ] {
+        let plan = plan(&of(name, &format!("on = \"leader\"\n{more}"), "1s"));
+        let why = refusal(&plan).expect(name);
+        assert!(why.starts_with(&format!("`{name}` can't be simulated as it is: ")), "{why}");
+    }
+}
+
+#[test]
 fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let cut = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"nodes\"\n";
     for (more, expected) in [

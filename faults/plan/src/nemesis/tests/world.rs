@@ -32,6 +32,8 @@ struct Node {
     since_ms: u64,
     fenced: bool,
     wiped: bool,
+    /// The faults that its disk is under, and copies that were made of it.
+    disk: BTreeSet<u32>,
     /// The faults that cut it off, each with whom it does not reach.
     cuts: BTreeMap<u32, Cutoff>,
 }
@@ -246,6 +248,8 @@ impl World {
                     Some(deed) if deed.resource() == Resource::Network => {
                         node.cuts.contains_key(fault)
                     }
+                    Some(Deed::OldSnapshot) => node.disk.contains(fault),
+                    Some(deed) if deed.resource() == Resource::Disk => node.disk.contains(fault),
                     Some(Deed::Stall | Deed::Stutter { .. }) => node.stalled,
                     Some(_) => node.down,
                 };
@@ -266,15 +270,30 @@ impl World {
         let node = self.nodes.get_mut(name).expect("a node of ours");
         let is_process = deed.resource() == Resource::Process;
         assert!(!is_process || !(node.down || node.stalled), "{name} is hit while it is hurt");
-        assert_eq!(is_process, peers.is_empty(), "fault {fault}");
+        let is_cut = deed.resource() == Resource::Network;
+        assert_eq!(is_cut, !peers.is_empty(), "fault {fault}");
         assert!(!peers.contains(&Peer::Node(name.to_string())), "{name} is its own peer");
-        self.stacked += usize::from(node.down || node.stalled || !node.cuts.is_empty());
+        let is_hurt = node.down || node.stalled || !node.cuts.is_empty() || !node.disk.is_empty();
+        self.stacked += usize::from(is_hurt);
         if self.troubles.blunt {
             return;
         }
         match deed {
             Deed::Stall | Deed::Stutter { .. } => node.stalled = true,
-            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe | Deed::PowerLoss => {
+            Deed::IoError { .. }
+            | Deed::FsyncError { .. }
+            | Deed::Slow { .. }
+            | Deed::Full
+            | Deed::OldSnapshot => {
+                node.disk.insert(fault);
+            }
+            Deed::Kill
+            | Deed::Terminate { .. }
+            | Deed::Wipe
+            | Deed::PowerLoss
+            | Deed::TornWrite { .. }
+            | Deed::BitFlip { .. }
+            | Deed::TruncateTail { .. } => {
                 node.down = true;
                 node.fenced = true;
                 node.wiped |= deed == Deed::Wipe;
@@ -292,6 +311,7 @@ impl World {
     fn heal(&mut self, fault: u32, name: &str) {
         self.healed.insert(fault);
         let node = self.nodes.get_mut(name).expect("a node of ours");
+        node.disk.remove(&fault);
         match self.deeds.get(&fault).map(|deed| deed.resource()) {
             Some(Resource::Network) => {
                 let was_cut = node.cuts.remove(&fault).is_some();

@@ -1,0 +1,270 @@
+//! What is done to the disk of a node that runs: errors, syncs that fail, slowness, no space.
+//!
+//! Promises: a fault is seen in effect and over by an operation of our own on the node's disk, and by what the node's own
+//! operations met. A node that has ended of it is started again when it is healed, unless another fault keeps it down.
+
+use super::Nodes;
+use crate::fuse::{Probe, Probed, Rule, Tally};
+use crate::process::{Process, State};
+use plan::Deed;
+use plan::files::Operation;
+use plan::random::Stream;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+pub(super) const NO_FUSE: &str = "its data is on the machine's own disk: this needs a file system that can fail for each node \
+                                  (`highwater doctor` says what is missing)";
+pub(super) const NO_DISK: &str = "its data is on the machine's own disk: this needs a disk for each node (`highwater doctor` says what is missing)";
+/// A node that met errors ends soon, or goes on.
+const MAY_END_WITHIN: Duration = Duration::from_secs(1);
+
+/// What was done to one node for one fault.
+#[derive(Debug)]
+struct Done {
+    deed: Deed,
+    /// What ran on it then.
+    process: Option<Process>,
+    probe: Option<Probe>,
+    healed: Option<Instant>,
+}
+
+/// All deeds of a run on disks that are in use.
+#[derive(Debug, Default)]
+pub struct Files {
+    done: BTreeMap<(u32, String), Done>,
+}
+
+impl Files {
+    pub fn inject(
+        &mut self,
+        fault: u32,
+        node: &str,
+        deed: Deed,
+        nodes: &mut dyn Nodes,
+    ) -> io::Result<()> {
+        let process = nodes.pid(node).and_then(Process::of);
+        match rule(deed) {
+            None => {
+                let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
+                disk.fill(fault)?;
+            }
+            Some(rule) => {
+                let fuse = nodes.fuse(node).ok_or_else(|| io::Error::other(NO_FUSE))?;
+                let seed = Stream::new(u64::from(fault), node).next_u64();
+                fuse.rules().hold(fault, rule, seed);
+            }
+        }
+        let done = Done { deed, process, probe: None, healed: None };
+        self.done.insert((fault, node.to_string()), done);
+        Ok(())
+    }
+
+    /// `kept_down`: another fault has ended the node's process, and starts it again.
+    pub fn heal(
+        &mut self,
+        fault: u32,
+        node: &str,
+        kept_down: bool,
+        nodes: &mut dyn Nodes,
+    ) -> io::Result<()> {
+        let others = self.others(fault, node);
+        let Some(done) = self.done.get_mut(&(fault, node.to_string())) else { return Ok(()) };
+        if done.healed.is_none() {
+            // A probe that is under way ends by itself: to wait for it here would hold up the run.
+            done.healed = Some(Instant::now());
+        }
+        match rule(done.deed) {
+            None => {
+                if let Some(disk) = nodes.disk(node) {
+                    disk.free(fault);
+                }
+            }
+            Some(_) => {
+                if let Some(fuse) = nodes.fuse(node) {
+                    fuse.rules().lift(fault);
+                }
+            }
+        }
+        let runs = nodes.pid(node).and_then(Process::of).is_some_and(|process| process.is_alive());
+        if !runs && !kept_down && others.is_empty() {
+            nodes.start(node)?;
+        }
+        Ok(())
+    }
+
+    pub fn in_effect(
+        &mut self,
+        fault: u32,
+        node: &str,
+        nodes: &mut dyn Nodes,
+    ) -> Result<String, String> {
+        let done = self.done.get_mut(&(fault, node.to_string())).ok_or("nothing was done to it")?;
+        let Some(rule) = rule(done.deed) else {
+            let disk = nodes.disk(node).ok_or(NO_DISK)?;
+            let (has_space, words) = disk.space().map_err(|error| error.to_string())?;
+            return if has_space { Err(words) } else { Ok(words) };
+        };
+        let fuse = nodes.fuse(node).ok_or(NO_FUSE)?;
+        let probed = done.probe(&fuse.probe_path(), rule)?;
+        let tally = fuse.rules().tally(fault).map_or(Tally::default(), |(tally, _)| tally);
+        let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));
+        // By the clock alone a busy machine would pass for a slow disk.
+        let counted = tally.of_node + tally.of_probes > 0;
+        match counted && (seen(rule, &probed) || tally.of_node > 0) {
+            true => Ok(words),
+            false => Err(words),
+        }
+    }
+
+    /// `kept_down`: as for [`Files::heal`].
+    pub fn over(
+        &mut self,
+        fault: u32,
+        node: &str,
+        kept_down: bool,
+        nodes: &mut dyn Nodes,
+    ) -> Result<String, String> {
+        let others = self.others(fault, node);
+        let Some(done) = self.done.get_mut(&(fault, node.to_string())) else {
+            return Ok("nothing was done to it".to_string());
+        };
+        let still = match others.as_slice() {
+            [] => String::new(),
+            others => {
+                let names: Vec<String> = others.iter().map(u32::to_string).collect();
+                format!("; its disk is still under fault {}", names.join(" and "))
+            }
+        };
+        let (words, met_node) = match rule(done.deed) {
+            None => {
+                let disk = nodes.disk(node).ok_or(NO_DISK)?;
+                let (has_space, words) = disk.space().map_err(|error| error.to_string())?;
+                if !has_space && others.is_empty() {
+                    return Err(words);
+                }
+                // Who meets a full disk is told by nobody but itself.
+                (words, true)
+            }
+            Some(rule) => {
+                let fuse = nodes.fuse(node).ok_or(NO_FUSE)?;
+                let probed = done.probe(&fuse.probe_path(), rule)?;
+                let (tally, holds) = fuse.rules().tally(fault).ok_or("nothing was done to it")?;
+                let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));
+                let still = match rule {
+                    Rule::Slow { delay, .. } => probed.took >= delay,
+                    _ => probed.error.is_some(),
+                };
+                if holds || (still && others.is_empty()) {
+                    return Err(words);
+                }
+                (words, tally.of_node > 0 && !matches!(rule, Rule::Slow { .. }))
+            }
+        };
+        let now = nodes.pid(node).and_then(Process::of).map(|now| (now.state(), now));
+        let runs = match now {
+            _ if kept_down => "another fault keeps it down".to_string(),
+            Some((State::Alive(letter), now)) if Some(&now) == done.process.as_ref() => {
+                let healed = done.healed.map_or(MAY_END_WITHIN, |healed| healed.elapsed());
+                if met_node && healed < MAY_END_WITHIN {
+                    return Err(format!("{words}; it may be about to end"));
+                }
+                format!("pid {} still runs, state {letter}", now.pid)
+            }
+            Some((State::Alive(letter), now)) => {
+                format!("it had ended; pid {} runs, state {letter}", now.pid)
+            }
+            Some((State::Stopped { .. }, now)) => format!("pid {} is stopped", now.pid),
+            None | Some((State::Zombie | State::Gone, _)) if !others.is_empty() => {
+                "it has ended".to_string()
+            }
+            None | Some((State::Zombie | State::Gone, _)) => {
+                return Err(format!("{words}; it has ended, and nothing runs yet"));
+            }
+        };
+        Ok(format!("{words}; {runs}{still}"))
+    }
+
+    /// Other faults that its disk is under.
+    fn others(&self, fault: u32, node: &str) -> Vec<u32> {
+        let held = self.done.iter().filter(|(_, done)| done.healed.is_none());
+        let here = held.filter(|((other, at), _)| at == node && *other != fault);
+        here.map(|((other, _), _)| *other).collect()
+    }
+}
+
+impl Done {
+    /// How an operation of ours went; an error while it is under way. The next call begins another one.
+    fn probe(&mut self, path: &std::path::Path, rule: Rule) -> Result<Probed, String> {
+        let probe = match &mut self.probe {
+            Some(probe) => probe,
+            none => {
+                let started = Probe::start(path, operation(rule));
+                none.insert(started.map_err(|error| error.to_string())?)
+            }
+        };
+        match probe.poll() {
+            Ok(None) => Err("an operation of ours is under way".to_string()),
+            Ok(Some(probed)) => {
+                self.probe = None;
+                Ok(probed)
+            }
+            Err(error) => {
+                self.probe = None;
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
+/// What its file system is told; `None`: it is a matter of space.
+fn rule(deed: Deed) -> Option<Rule> {
+    match deed {
+        Deed::IoError { operation, probability, path } => {
+            Some(Rule::Error { operation, percent: probability, path })
+        }
+        Deed::FsyncError { path } => Some(Rule::FsyncError { path }),
+        Deed::Slow { operation, delay } => {
+            Some(Rule::Slow { operation, delay: Duration::from_millis(delay.0) })
+        }
+        _ => None,
+    }
+}
+
+fn operation(rule: Rule) -> Operation {
+    match rule {
+        Rule::Error { operation, .. } | Rule::Slow { operation, .. } => operation,
+        Rule::FsyncError { .. } => Operation::Fsync,
+    }
+}
+
+/// Whether an operation of ours has met it.
+fn seen(rule: Rule, probed: &Probed) -> bool {
+    match rule {
+        Rule::Slow { delay, .. } => probed.wall >= delay,
+        Rule::Error { .. } | Rule::FsyncError { .. } => probed.error.is_some(),
+    }
+}
+
+fn probe_words(rule: Rule, probed: &Probed) -> String {
+    let what = match operation(rule) {
+        Operation::Write => "a write of ours",
+        Operation::Read => "a read of ours",
+        Operation::Fsync => "a sync of ours",
+        Operation::All => "a write and a sync of ours",
+    };
+    match &probed.error {
+        Some(error) if !matches!(rule, Rule::Slow { .. }) => format!("{what}: {error}"),
+        _ => format!("{what} took {:.6} s", probed.took.as_secs_f64()),
+    }
+}
+
+/// What the node's own operations met.
+fn met(rule: Rule, tally: Tally) -> String {
+    let count = tally.of_node;
+    match rule {
+        Rule::Slow { .. } => format!("; {count} operations of the node's were slowed"),
+        Rule::Error { .. } => format!("; {count} operations of the node's were answered with EIO"),
+        Rule::FsyncError { .. } => format!("; {count} syncs of the node's failed"),
+    }
+}

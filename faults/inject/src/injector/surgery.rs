@@ -1,0 +1,184 @@
+//! What is done to the files of a node that is dead: bits that flip, tails that are cut off, writes that were torn, and an old
+//! copy that is put back.
+//!
+//! Promises: only files below a broker's data directory are touched, and never those of its metadata log: that would be damage
+//! to votes, not to records. The same fault on the same files does the same. What was done is told file by file.
+
+use super::Nodes;
+use super::disk::destroy_data;
+use crate::net::run;
+use plan::Deed;
+use plan::files::Pattern;
+use plan::random::Stream;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The directory of the metadata log, with its votes.
+const METADATA: &str = "__cluster_metadata-";
+/// Of what was done so much is told.
+const TOLD_MAX: usize = 4;
+
+/// Whether the deed is done to the files of a dead node.
+pub fn is_surgery(deed: Deed) -> bool {
+    matches!(deed, Deed::BitFlip { .. } | Deed::TruncateTail { .. } | Deed::TornWrite { .. })
+}
+
+/// Does it; the node is dead. Answers what was done.
+pub fn operate(fault: u32, node: &str, deed: Deed, nodes: &mut dyn Nodes) -> io::Result<String> {
+    let seed = Stream::new(u64::from(fault), node).next_u64();
+    let data = nodes.data_dir(node);
+    let done = match deed {
+        Deed::BitFlip { path, bits } => flip(&data, &path, bits, seed)?,
+        Deed::TruncateTail { path, bytes } => truncate(&data, &path, bytes.0)?,
+        Deed::TornWrite { path } => {
+            let fuse = nodes.fuse(node).ok_or_else(|| io::Error::other(super::files::NO_FUSE))?;
+            fuse.tear(&path, seed)?
+        }
+        other => unreachable!("`{other}` is done to nobody's files"),
+    };
+    if done.is_empty() {
+        return Err(io::Error::other("no file of its was there to be hit"));
+    }
+    let more = done.len().saturating_sub(TOLD_MAX);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    Ok(done.into_iter().take(TOLD_MAX).collect::<Vec<_>>().join(", ") + &more)
+}
+
+/// Files of the pattern that hold something, by their paths below the directory, in order.
+fn matching(data: &Path, pattern: &Pattern) -> io::Result<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for directory in fs::read_dir(data)? {
+        let directory = directory?;
+        let name = directory.file_name();
+        if !directory.file_type()?.is_dir() || name.to_string_lossy().starts_with(METADATA) {
+            continue;
+        }
+        for file in fs::read_dir(directory.path())? {
+            let file = file?;
+            let path = Path::new(&name).join(file.file_name()).display().to_string();
+            let metadata = file.metadata()?;
+            if metadata.is_file() && metadata.len() > 0 && pattern.matches(&path) {
+                found.insert(path, metadata.len());
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn flip(data: &Path, pattern: &Pattern, bits: u32, seed: u64) -> io::Result<Vec<String>> {
+    let files = matching(data, pattern)?;
+    let all: u64 = files.values().sum();
+    let mut random = Stream::new(seed, "bits");
+    let mut done = Vec::new();
+    if all == 0 {
+        return Ok(done);
+    }
+    for _ in 0..bits {
+        let mut at = random.below(all);
+        let (path, _) = files
+            .iter()
+            .find(|(_, len)| {
+                let here = at < **len;
+                at -= if here { 0 } else { **len };
+                here
+            })
+            .expect("it lies in one of them");
+        let file = fs::File::options().read(true).write(true).open(data.join(path))?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at)?;
+        let flipped = byte[0] ^ (1 << random.below(8));
+        file.write_all_at(&[flipped], at)?;
+        file.sync_data()?;
+        done.push(format!("{path}: byte {at} was {:#04x}, is {flipped:#04x}", byte[0]));
+    }
+    Ok(done)
+}
+
+fn truncate(data: &Path, pattern: &Pattern, bytes: u64) -> io::Result<Vec<String>> {
+    // Segments are named by their first offsets, with zeros in front: the last name is the newest.
+    let mut newest: BTreeMap<PathBuf, (String, u64)> = BTreeMap::new();
+    for (path, len) in matching(data, pattern)? {
+        let directory = Path::new(&path).parent().unwrap_or(Path::new("")).to_path_buf();
+        newest.insert(directory, (path, len));
+    }
+    let mut done = Vec::new();
+    for (path, len) in newest.into_values() {
+        let left = len.saturating_sub(bytes);
+        let file = fs::File::options().write(true).open(data.join(&path))?;
+        file.set_len(left)?;
+        file.sync_all()?;
+        done.push(format!("{path}: {len} bytes were cut to {left}"));
+    }
+    Ok(done)
+}
+
+/// A copy of a data directory, to be put back.
+#[derive(Debug)]
+pub struct Snapshot {
+    copy: PathBuf,
+    /// What was in the way is gone.
+    emptied: bool,
+}
+
+impl Snapshot {
+    /// Copies the directory; whoever writes in it stands still. Answers what there was, too.
+    pub fn take(fault: u32, data: &Path) -> io::Result<(Snapshot, String)> {
+        let copy = data.with_extension(format!("snapshot-{fault}"));
+        let snapshot = Snapshot { copy, emptied: false };
+        run("cp", &["-a", "--sparse=always", text(data)?, text(&snapshot.copy)?], "")?;
+        let logs = sizes(&snapshot.copy)?;
+        let (count, bytes) = (logs.len(), logs.values().sum::<u64>());
+        Ok((snapshot, format!("{count} logs with {bytes} bytes copied")))
+    }
+
+    /// Puts it back; nobody runs there. Answers how the logs changed. What failed may be tried again.
+    pub fn put_back(&mut self, data: &Path) -> io::Result<String> {
+        let (now, then) = (sizes(data)?, sizes(&self.copy)?);
+        if !self.emptied {
+            destroy_data(data)?;
+            self.emptied = true;
+        }
+        run("cp", &["-a", "--sparse=always", text(&self.copy.join("."))?, text(data)?], "")?;
+        let put = sizes(data)?;
+        if put != then {
+            return Err(io::Error::other("the copy that was put back is not what was copied"));
+        }
+        fs::remove_dir_all(&self.copy)?;
+        let mut changed: Vec<(u64, String)> = now
+            .iter()
+            .map(|(path, now)| (path, *now, then.get(path).copied().unwrap_or(0)))
+            .filter(|(_, now, then)| now != then)
+            .map(|(path, now, then)| {
+                (now.abs_diff(then), format!("{path}: {now} bytes, now {then} as in the copy"))
+            })
+            .collect();
+        changed.sort_by(|a, b| b.cmp(a));
+        Ok(match changed.is_empty() {
+            true => "an old copy was put back, which was as new".to_string(),
+            false => {
+                let told: Vec<String> =
+                    changed.into_iter().take(TOLD_MAX).map(|(_, words)| words).collect();
+                format!("an old copy was put back: {}", told.join(", "))
+            }
+        })
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // Left where a run ended before it was put back; it is in the run's own directory.
+        let _ = fs::remove_dir_all(&self.copy);
+    }
+}
+
+/// Lengths of all logs but the metadata's.
+fn sizes(data: &Path) -> io::Result<BTreeMap<String, u64>> {
+    matching(data, &Pattern::new(".log").expect("short"))
+}
+
+fn text(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| io::Error::other(format!("{} is not UTF-8", path.display())))
+}

@@ -1,0 +1,246 @@
+//! Disks that fail, fill up, tear writes and grow old, under real brokers: our own, and Apache Kafka where
+//! `HIGHWATER_KAFKA_HOME` names one.
+//!
+//! Runs where this user may make file systems; elsewhere it says "skipped: why" and passes.
+#![allow(clippy::disallowed_methods, reason = "a test runs processes and waits for them")]
+
+#[path = "support/place.rs"]
+mod place;
+
+use place::{Place, read, read_json_lines, wait_for};
+use serde_json::{Value, json};
+
+/// Four ways for a disk to be wrong, one after the other.
+const FAILING: &str = r#"
+schema = 1
+name = "failing"
+about = "Does it keep its word on disks that fail?"
+[target]
+nodes = 3
+controllers = 1
+[topic]
+partitions = 2
+[workload]
+rate = "200/s"
+record_bytes = "256B"
+[time]
+setup = "120s"
+baseline = "1s"
+run = "13s"
+heal = "120s"
+settle = "120s"
+deadline = "20s"
+[[fault]]
+name = "io-error"
+on = "leader"
+from = "500ms"
+for = "1500ms"
+[[fault]]
+name = "slow"
+delay = "20ms"
+on = "follower"
+from = "4s"
+for = "1500ms"
+[[fault]]
+name = "fsync-error"
+on = "leader"
+from = "7s"
+for = "1500ms"
+[[fault]]
+name = "torn-write"
+on = "leader"
+from = "10s"
+for = "1s"
+"#;
+
+/// Four ways for files to be wrong that need no file system of ours, but for the space.
+const DAMAGED: &str = r#"
+schema = 1
+name = "damaged"
+about = "Does it keep its word on files that somebody has laid hands on?"
+[target]
+nodes = 3
+controllers = 1
+[topic]
+partitions = 2
+[workload]
+rate = "200/s"
+record_bytes = "256B"
+[time]
+setup = "120s"
+baseline = "1s"
+run = "13s"
+heal = "120s"
+settle = "120s"
+deadline = "20s"
+[[fault]]
+name = "truncate-tail"
+on = "leader"
+from = "500ms"
+for = "1s"
+[[fault]]
+name = "old-snapshot"
+on = "follower"
+from = "4s"
+for = "1500ms"
+[[fault]]
+name = "full"
+on = "leader"
+from = "8s"
+for = "1500ms"
+"#;
+
+/// What a run of the plan said; `None`: this machine can't do it.
+fn run(place: &Place, plan: &str, more: &[&str]) -> Option<Value> {
+    place.write("plan.toml", plan);
+    let arguments = ["run", "plan.toml", "--seed", "5", "--json"];
+    let answer = place.run(arguments.iter().chain(more));
+    if answer.code == 3 {
+        eprintln!("skipped: {}", answer.err.trim());
+        return None;
+    }
+    assert_eq!(answer.code, 0, "{} {}", answer.json()["because"], answer.err);
+    place.assert_nothing_left();
+    Some(answer.json())
+}
+
+/// Everything was done, seen and undone, and nothing that was acknowledged is missing.
+#[track_caller]
+fn held(verdict: &Value) {
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    assert_eq!(verdict["counts"]["ok"], verdict["counts"]["ok_read"]);
+    for fault in verdict["faults"].as_array().expect("faults") {
+        assert_eq!(fault["state"], "cleared", "{fault}");
+    }
+}
+
+/// The evidence of a verdict's fault, all of it.
+#[track_caller]
+fn evidence(verdict: &Value, name: &str) -> String {
+    let faults = verdict["faults"].as_array().expect("faults");
+    let fault = faults.iter().find(|fault| fault["name"] == name);
+    fault.unwrap_or_else(|| panic!("{name} was not done"))["evidence"].to_string()
+}
+
+fn kafka() -> bool {
+    let there = std::env::var_os("HIGHWATER_KAFKA_HOME").is_some();
+    if !there {
+        eprintln!(
+            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
+        );
+    }
+    there
+}
+
+#[track_caller]
+fn failed_and_proved(verdict: &Value) {
+    held(verdict);
+    let told = evidence(verdict, "io-error");
+    for words in
+        ["a write of ours: Input/output error", "a write of ours took ", "it had ended; pid "]
+    {
+        assert!(told.contains(words), "{told}");
+    }
+    assert!(!told.contains("took 0.000000 s; 0 operations"), "the node has met it: {told}");
+    let told = evidence(verdict, "slow");
+    assert!(told.contains("operations of the node's were slowed"), "{told}");
+    assert!(evidence(verdict, "fsync-error").contains("a sync of ours: Input/output error"));
+    assert!(evidence(verdict, "torn-write").contains(" sectors written at "));
+}
+
+#[track_caller]
+fn damaged_and_proved(verdict: &Value) {
+    held(verdict);
+    assert!(evidence(verdict, "truncate-tail").contains(" bytes were cut to "));
+    let told = evidence(verdict, "old-snapshot");
+    assert!(told.contains(" logs with ") && told.contains("an old copy was put back"), "{told}");
+    let told = evidence(verdict, "full");
+    for words in ["a write of ours: No space left on device", "a write of ours went through"] {
+        assert!(told.contains(words), "{told}");
+    }
+}
+
+#[test]
+fn disks_that_fail_cost_nothing_that_was_acknowledged() {
+    let place = Place::for_cluster();
+    let Some(verdict) = run(&place, FAILING, &[]) else { return };
+    failed_and_proved(&verdict);
+    let run = place.latest("failing");
+    for node in ["n1", "n2", "n3"] {
+        assert!(!run.join("nodes").join(node).join("backing").exists(), "a directory is left");
+    }
+    // What ends of a fault is no news.
+    let record = place::read_json(&run.join("run.json"));
+    assert_eq!(record["warnings"], json!([]));
+    // The node that ended says why, and what to do.
+    let logs =
+        ["n1", "n2", "n3"].map(|node| read(&run.join("nodes").join(node).join("broker.log")));
+    let errors: Vec<&str> =
+        logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(" ERROR ")).collect();
+    assert!(errors.iter().any(|line| line.contains("Input/output error")), "{errors:?}");
+}
+
+#[test]
+fn damaged_files_and_full_disks_cost_nothing_that_was_acknowledged() {
+    let place = Place::for_cluster();
+    let Some(verdict) = run(&place, DAMAGED, &[]) else { return };
+    damaged_and_proved(&verdict);
+}
+
+#[test]
+fn a_sync_that_failed_is_not_acknowledged() {
+    // Every replica syncs each batch before it counts, and every sync of a log fails once, everywhere.
+    let place = Place::for_cluster();
+    let faults = FAILING.split("[[fault]]").next().expect("what is before them");
+    let plan = format!(
+        "{faults}[limits]\ndamaged = 3\n[[fault]]\nname = \"fsync-error\"\npath = \"highwater-*.log\"\non = \"all\"\nfrom = \"2s\"\ncount = 1\nfor = \"2s\"\n"
+    );
+    let Some(verdict) = run(&place, &plan, &["--set", "flush=every-batch"]) else { return };
+    held(&verdict);
+    let told = evidence(&verdict, "fsync-error");
+    assert!(told.contains("it had ended; pid "), "{told}");
+}
+
+#[test]
+fn apache_kafka_keeps_its_word_on_disks_that_fail() {
+    if !kafka() {
+        return;
+    }
+    let place = Place::for_cluster();
+    let Some(verdict) = run(&place, FAILING, &["--target", "kafka"]) else { return };
+    failed_and_proved(&verdict);
+}
+
+#[test]
+fn apache_kafka_keeps_its_word_on_damaged_files() {
+    if !kafka() {
+        return;
+    }
+    let place = Place::for_cluster();
+    let Some(verdict) = run(&place, DAMAGED, &["--target", "kafka"]) else { return };
+    damaged_and_proved(&verdict);
+}
+
+#[test]
+fn a_harness_that_is_killed_leaves_no_process_waiting_for_its_file_system() {
+    let place = Place::for_cluster();
+    place.write("plan.toml", &FAILING.replace("for = \"1500ms\"", "for = \"60s\""));
+    let mut running = place.start(["run", "plan.toml", "--seed", "5", "--progress", "lines"]);
+    let status = wait_for("a fault is confirmed, or the machine can't do it", || {
+        if let Some(status) = running.has_ended() {
+            return Ok(Some(status));
+        }
+        let lines = read_json_lines(&place.path("store/failing/latest/faults.jsonl"));
+        let confirmed = lines.iter().any(|line| line["state"] == "confirmed");
+        confirmed.then_some(None).ok_or_else(|| "none is".to_string())
+    });
+    if let Some(status) = status {
+        assert_eq!(status.code(), Some(3), "{}", running.wait().err);
+        eprintln!("skipped: {}", running.wait().err.trim());
+        return;
+    }
+    running.signal(rustix::process::Signal::KILL);
+    running.wait();
+    place.run(["doctor", "--clean"]).code(0);
+    place.assert_nothing_left();
+}
