@@ -92,7 +92,7 @@ pub fn run(request: Request<'_>) -> Result<Finished> {
             request.store.undo_dir().display()
         )
     })?;
-    let layout = layout(request.plan, cluster_id);
+    let layout = layout(request.plan, cluster_id, request.seed);
     let cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
     record.brokers = cluster.brokers();
     run.write_json("run.json", &record)?;
@@ -139,7 +139,7 @@ fn kafka(plan: &Plan) -> Result<Option<Kafka>> {
     }
 }
 
-fn layout(plan: &Plan, cluster_id: String) -> Layout {
+fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
     Layout {
         brokers: plan.target.nodes,
         controllers: match plan.target.controllers {
@@ -150,6 +150,7 @@ fn layout(plan: &Plan, cluster_id: String) -> Layout {
         properties: plan.target.properties.clone(),
         cluster_id,
         disks: plan.needs().contains(&Needs::Disks),
+        proxies: plan.needs().contains(&Needs::Proxy).then_some(seed),
     }
 }
 

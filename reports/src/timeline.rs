@@ -133,7 +133,7 @@ fn class_of(name: &str) -> &str {
         "kill" | "terminate" => "kill",
         "stall" | "stutter" => "stall",
         "wipe" | "power-loss" => "wipe",
-        "cut" | "isolate" | "flap" | "split" => "cut",
+        "cut" | "isolate" | "flap" | "split" | "half-open" | "reset" => "cut",
         _ => "other",
     }
 }

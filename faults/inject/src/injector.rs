@@ -7,6 +7,7 @@
 mod disk;
 mod processes;
 
+use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
 use crate::undo::UndoLog;
@@ -42,6 +43,11 @@ pub trait Nodes {
     fn network(&self) -> Option<&World> {
         None
     }
+
+    /// The proxies in front of the brokers; `None`: their links can't be touched.
+    fn proxies(&self) -> Option<&Proxies> {
+        None
+    }
 }
 
 /// Carries actions out on local processes and between them.
@@ -51,12 +57,18 @@ pub struct Injector {
     deeds: BTreeMap<u32, Deed>,
     processes: Processes,
     cuts: Cuts,
+    links: Links,
 }
 
 impl Injector {
     pub fn new(undo: UndoLog) -> Injector {
         let processes = Processes::new(undo);
-        Injector { deeds: BTreeMap::new(), processes, cuts: Cuts::default() }
+        Injector {
+            deeds: BTreeMap::new(),
+            processes,
+            cuts: Cuts::default(),
+            links: Links::default(),
+        }
     }
 
     /// Carries an action out and answers it.
@@ -108,6 +120,9 @@ impl Injector {
         peers: &[Peer],
         nodes: &mut dyn Nodes,
     ) -> io::Result<()> {
+        if let Deed::Link(link) = deed {
+            return self.links.inject(fault, node, link, peers, proxies(nodes)?);
+        }
         match deed.cut() {
             None => self.processes.inject(fault, node, deed, nodes),
             Some(cut) => self.cuts.inject(fault, node, cut, peers, network(nodes)?),
@@ -116,7 +131,8 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            None => Ok(()),
+            // Nothing of links comes and goes in beats.
+            None | Some(Resource::Links) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -125,6 +141,10 @@ impl Injector {
     fn heal(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
         match (self.resource(fault), nodes.network()) {
             (Some(Resource::Process), _) => self.processes.heal(fault, node, nodes),
+            (Some(Resource::Links), _) => {
+                self.links.heal(fault, node, nodes.proxies());
+                Ok(())
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
             (None, _) | (Some(Resource::Network), None) => Ok(()),
@@ -144,12 +164,17 @@ impl Injector {
                 let world = network(nodes).map_err(|error| error.to_string())?;
                 self.cuts.in_effect(fault, node, world)
             }
+            Some(Resource::Links) => {
+                let proxies = proxies(nodes).map_err(|error| error.to_string())?;
+                self.links.in_effect(fault, node, proxies)
+            }
         }
     }
 
     fn over(&mut self, fault: u32, node: &str, nodes: &mut dyn Nodes) -> Result<String, String> {
         match (self.resource(fault), nodes.network()) {
             (Some(Resource::Process), _) => self.processes.over(fault, node, nodes),
+            (Some(Resource::Links), _) => self.links.over(fault, node, nodes.proxies()),
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
         }
@@ -163,6 +188,10 @@ fn network(nodes: &dyn Nodes) -> io::Result<&World> {
              with root or user namespaces (`highwater doctor` says what is missing)",
         )
     })
+}
+
+fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {
+    nodes.proxies().ok_or_else(|| io::Error::other("there is no proxy in front of its brokers"))
 }
 
 fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {

@@ -5,6 +5,7 @@
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
+use crate::link::Link;
 use crate::shape::Shape;
 use crate::units::Millis;
 use model::fault::Destroys;
@@ -26,10 +27,21 @@ pub enum DeedName {
     Isolate,
     Flap,
     Split,
+    Delay,
+    Rate,
+    Reset,
+    HalfOpen,
+    Slice,
+    LimitBytes,
+    Loss,
+    LoseResponse,
+    DelayApi,
+    FailApi,
+    StaleMetadata,
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 10] = [
+    pub const ALL: [DeedName; 21] = [
         DeedName::Kill,
         DeedName::Terminate,
         DeedName::Stall,
@@ -40,6 +52,17 @@ impl DeedName {
         DeedName::Isolate,
         DeedName::Flap,
         DeedName::Split,
+        DeedName::Delay,
+        DeedName::Rate,
+        DeedName::Reset,
+        DeedName::HalfOpen,
+        DeedName::Slice,
+        DeedName::LimitBytes,
+        DeedName::Loss,
+        DeedName::LoseResponse,
+        DeedName::DelayApi,
+        DeedName::FailApi,
+        DeedName::StaleMetadata,
     ];
 
     /// As plans spell it.
@@ -55,6 +78,17 @@ impl DeedName {
             DeedName::Isolate => "isolate",
             DeedName::Flap => "flap",
             DeedName::Split => "split",
+            DeedName::Delay => "delay",
+            DeedName::Rate => "rate",
+            DeedName::Reset => "reset",
+            DeedName::HalfOpen => "half-open",
+            DeedName::Slice => "slice",
+            DeedName::LimitBytes => "limit-bytes",
+            DeedName::Loss => "loss",
+            DeedName::LoseResponse => "lose-response",
+            DeedName::DelayApi => "delay-api",
+            DeedName::FailApi => "fail-api",
+            DeedName::StaleMetadata => "stale-metadata",
         }
     }
 
@@ -77,6 +111,25 @@ impl DeedName {
             DeedName::Isolate => "cut off from every other node and from the clients",
             DeedName::Flap => "a cut that comes and goes for as long as it is held",
             DeedName::Split => "the whole cluster falls apart in a shape; clients reach all of it",
+            DeedName::Delay => "what goes over the links arrives later, and in order",
+            DeedName::Rate => "the links carry so many bytes a second and no more",
+            DeedName::Reset => "connections that stand are reset (RST), once or again and again",
+            DeedName::HalfOpen => {
+                "connections stay, and nothing is carried and nothing closed; they are reset when it is healed"
+            }
+            DeedName::Slice => "what goes over the links comes in small pieces with pauses",
+            DeedName::LimitBytes => "a connection is closed when it has carried so many bytes",
+            DeedName::Loss => {
+                "segments are lost: each time the connection stops until they would have been sent again"
+            }
+            DeedName::LoseResponse => {
+                "requests of one API reach the broker, their responses are lost and the connection closes"
+            }
+            DeedName::DelayApi => "requests of one API reach the broker later",
+            DeedName::FailApi => {
+                "requests of one API are answered with an error, and never reach the broker"
+            }
+            DeedName::StaleMetadata => "clients are told who led what when it was injected",
         }
     }
 
@@ -92,6 +145,17 @@ impl DeedName {
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Needs::Namespaces
             }
+            DeedName::Delay
+            | DeedName::Rate
+            | DeedName::Reset
+            | DeedName::HalfOpen
+            | DeedName::Slice
+            | DeedName::LimitBytes
+            | DeedName::Loss
+            | DeedName::LoseResponse
+            | DeedName::DelayApi
+            | DeedName::FailApi
+            | DeedName::StaleMetadata => Needs::Proxy,
         }
     }
 
@@ -107,6 +171,17 @@ impl DeedName {
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Resource::Network
             }
+            DeedName::Delay
+            | DeedName::Rate
+            | DeedName::Reset
+            | DeedName::HalfOpen
+            | DeedName::Slice
+            | DeedName::LimitBytes
+            | DeedName::Loss
+            | DeedName::LoseResponse
+            | DeedName::DelayApi
+            | DeedName::FailApi
+            | DeedName::StaleMetadata => Resource::Links,
         }
     }
 
@@ -136,10 +211,12 @@ pub enum Needs {
     Namespaces,
     /// A file system of its own for each node.
     Disks,
+    /// A proxy in front of each broker.
+    Proxy,
 }
 
 impl Needs {
-    pub const ALL: [Needs; 3] = [Needs::Nothing, Needs::Namespaces, Needs::Disks];
+    pub const ALL: [Needs; 4] = [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Proxy];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
@@ -151,6 +228,7 @@ impl Needs {
             Needs::Disks => {
                 "an ext4 in a file for each node: Linux, root, loop devices, and the programs `mkfs.ext4`, `mount` and `umount`"
             }
+            Needs::Proxy => "a proxy in front of each broker, in this process; no privilege needed",
         }
     }
 
@@ -166,6 +244,8 @@ pub enum Resource {
     /// One life at a time: what is dead can't be stopped, and the end of the one fault would undo the other.
     Process,
     Network,
+    /// The connections that go through a proxy.
+    Links,
 }
 
 impl Resource {
@@ -173,7 +253,7 @@ impl Resource {
     pub fn stacks(self) -> bool {
         match self {
             Resource::Process => false,
-            Resource::Network => true,
+            Resource::Network | Resource::Links => true,
         }
     }
 }
@@ -294,6 +374,8 @@ pub enum Deed {
     Flap { on: Millis, off: Millis },
     /// The node loses what those on the other side of the shape send, and they what it sends.
     Split { shape: Shape },
+    /// What a proxy does to the links with the node's peers.
+    Link(Link),
 }
 
 impl Deed {
@@ -309,6 +391,7 @@ impl Deed {
             Deed::Isolate { .. } => DeedName::Isolate,
             Deed::Flap { .. } => DeedName::Flap,
             Deed::Split { .. } => DeedName::Split,
+            Deed::Link(link) => link.name(),
         }
     }
 
@@ -338,7 +421,8 @@ impl Deed {
             | Deed::Stall
             | Deed::Stutter { .. }
             | Deed::Wipe
-            | Deed::PowerLoss => None,
+            | Deed::PowerLoss
+            | Deed::Link(_) => None,
         }
     }
 
@@ -353,7 +437,7 @@ impl Deed {
 
     /// It holds a node back without ending it, so that it falls behind.
     pub fn holds_back(self) -> bool {
-        matches!(self, Deed::Stall | Deed::Stutter { .. }) || self.cut().is_some()
+        matches!(self, Deed::Stall | Deed::Stutter { .. } | Deed::Link(_)) || self.cut().is_some()
     }
 
     /// How long it may take to be in effect, beyond what every fault is given.
@@ -390,6 +474,7 @@ impl Deed {
                 }
                 keys
             }
+            Deed::Link(link) => link.parameters(),
         }
     }
 }

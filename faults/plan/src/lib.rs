@@ -10,6 +10,7 @@
 mod axis;
 mod check;
 pub mod deed;
+pub mod link;
 pub mod matrix;
 pub mod nemesis;
 pub mod parse;

@@ -1,6 +1,7 @@
 //! The plan file as it is written: everything optional, nothing unknown allowed.
 
 use crate::deed::{Connections, DeedName, Direction, How};
+use crate::link::Distribution;
 use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
 use crate::units::{Between, Bytes, Millis, Rate};
@@ -158,6 +159,17 @@ deeds_are_written_in! {
         whole: Millis,
         shape: String,
         racks: Vec<Vec<String>>,
+        delay: Millis,
+        spread: Millis,
+        distribution: Distribution,
+        bytes_per_second: Bytes,
+        again: Millis,
+        bytes: Bytes,
+        pause: Millis,
+        percent: u64,
+        stop: Millis,
+        api: String,
+        error: String,
     }
 
     struct RawFault {

@@ -19,7 +19,7 @@ pub const DEFAULT_PLAN: &str = "acked-writes-survive";
 pub const DEFAULT_COMPARISON: &str = "acks-and-min-insync";
 
 /// Every shipped plan.
-pub const PLANS: [ShippedPlan; 15] = [
+pub const PLANS: [ShippedPlan; 17] = [
     ShippedPlan {
         name: "acked-writes-survive",
         text: include_str!("../plans/acked-writes-survive.toml"),
@@ -65,6 +65,16 @@ pub const PLANS: [ShippedPlan; 15] = [
     ShippedPlan {
         name: "rolling-restart",
         text: include_str!("../plans/rolling-restart.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "followers-slowed-leader-killed",
+        text: include_str!("../plans/followers-slowed-leader-killed.toml"),
+        defect: None,
+    },
+    ShippedPlan {
+        name: "response-lost",
+        text: include_str!("../plans/response-lost.toml"),
         defect: None,
     },
     ShippedPlan {

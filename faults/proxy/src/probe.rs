@@ -119,6 +119,20 @@ impl Probe {
         })
     }
 
+    /// Asks for metadata, once.
+    pub fn metadata(at: SocketAddr, client_id: &str, patience: Duration) -> Probe {
+        Probe::spawn(client_id, move |client_id| {
+            let begun = Instant::now();
+            match snapshot(at, client_id, patience) {
+                Ok(_) => {
+                    let took = begun.elapsed();
+                    Seen { trips: 1, longest: took, took, ended: Ended::ByUs }
+                }
+                Err(error) => nothing(begun, how(&error)),
+            }
+        })
+    }
+
     /// What it saw, once it has.
     pub fn seen(&self) -> Option<Seen> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)

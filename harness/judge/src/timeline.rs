@@ -232,7 +232,9 @@ impl<'a> Timeline<'a> {
     pub(super) fn was_held_back(&self, broker: i32, at_ms: u64) -> bool {
         self.faults.iter().any(|fault| {
             // A cut has two sides, and either one may go on as if it were alone.
-            let peers = fault.parameters.get("cut_from").into_iter().flat_map(|p| p.split(' '));
+            let sides = ["cut_from", "links_with"].into_iter();
+            let peers =
+                sides.filter_map(|key| fault.parameters.get(key)).flat_map(|p| p.split(' '));
             let mut sides = fault.nodes.iter().map(String::as_str).chain(peers);
             let hit = sides.any(|node| self.brokers.get(node) == Some(&broker));
             let begun = fault.asked_ms.is_some_and(|asked| asked <= at_ms.saturating_add(SLACK_MS));

@@ -11,7 +11,7 @@ use crate::run::cast::Cast;
 use crate::world::World;
 use deeds::Deeds;
 use model::fault::FaultRecord;
-use plan::deed::{Connections, How};
+use plan::deed::{Connections, How, Resource};
 use plan::target::{Action, Event, Member, Topology};
 use plan::{Nemesis, Plan, Schedule};
 use std::collections::{BTreeMap, VecDeque};
@@ -19,6 +19,11 @@ use std::collections::{BTreeMap, VecDeque};
 /// Why a plan can't be simulated, in a sentence; `None` where it can.
 pub fn refusal(plan: &Plan) -> Option<String> {
     plan.deeds().find_map(|deed| {
+        if deed.resource() == Resource::Links {
+            return Some(format!(
+                "`{deed}` can't be simulated: there is no proxy in the simulated network; its swarm delays and resets by itself"
+            ));
+        }
         let cut = deed.cut()?;
         let what = match (cut.connections, cut.how) {
             (Connections::All, How::Drop) => return None,

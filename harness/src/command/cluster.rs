@@ -62,9 +62,16 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
             let cluster_id = cluster_id(0, wall_ms);
             let software = Bundled::new(defects, wall_ms as u64, cluster_id.clone())?;
             let fast = !kafka_defaults;
-            let disks = false;
-            let layout =
-                Layout { brokers: nodes, controllers, fast, properties, cluster_id, disks };
+            let (disks, proxies) = (false, None);
+            let layout = Layout {
+                brokers: nodes,
+                controllers,
+                fast,
+                properties,
+                cluster_id,
+                disks,
+                proxies,
+            };
             up(layout, software, &store, json)
         }
         ClusterCommand::Status { json, store } => status(&store, json),

@@ -78,7 +78,12 @@ impl Deeds {
                 world.cut_power(id);
                 world.keep_down(id);
             }
-            Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
+            // Plans with links are refused before.
+            Deed::Cut(_)
+            | Deed::Isolate { .. }
+            | Deed::Flap { .. }
+            | Deed::Split { .. }
+            | Deed::Link(_) => {}
         }
         let asked_ns = world.now_ns;
         let mut done = Done { deed, asked_ns, ways, closed: false, healed: false, overran: false };
@@ -130,7 +135,11 @@ impl Deeds {
             Deed::Kill | Deed::Terminate { .. } | Deed::Wipe | Deed::PowerLoss => {
                 world.start_at(id, world.now_ns)
             }
-            Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
+            Deed::Cut(_)
+            | Deed::Isolate { .. }
+            | Deed::Flap { .. }
+            | Deed::Split { .. }
+            | Deed::Link(_) => {
                 done.open(world);
             }
         }
