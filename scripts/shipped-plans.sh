@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 plans=("$@")
 [ ${#plans[@]} -gt 0 ] || plans=(smoke leader-cut-from-followers leader-cut-from-controller one-follower-link-cut zombie-leader
   rolling-restart power-cut-on-all "power-cut-on-all --set flush=every-batch" groups transactions)
+# The two about links are matrices: highwater compare response-lost, highwater compare followers-slowed-leader-killed
 cargo build --release -q
 store=$(mktemp -d "${TMPDIR:-/tmp}/highwater-plans.XXXXXX")
 trap 'rm -rf "$store"' EXIT
