@@ -14,7 +14,8 @@ const LOST: &str = r#"
 schema = 1
 name = "lost"
 [topic]
-partitions = 2
+# Each broker leads one: who is not produced to loses no response.
+partitions = 3
 [workload]
 rate = "200/s"
 record_bytes = "256B"
