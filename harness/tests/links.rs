@@ -75,6 +75,74 @@ from = "6s"
 for = "500ms"
 "#;
 
+/// What is left: each in its turn on the leader of a partition.
+const THE_REST: &str = r#"
+schema = 1
+name = "rest"
+[topic]
+partitions = 3
+[workload]
+rate = "300/s"
+record_bytes = "512B"
+[limits]
+damaged = 3
+[time]
+setup = "120s"
+baseline = "1s"
+run = "13s"
+settle = "120s"
+heal = "120s"
+deadline = "20s"
+[[fault]]
+name = "stale-metadata"
+on = "one"
+from = "500ms"
+for = "500ms"
+[[fault]]
+name = "fail-api"
+on = "all"
+error = "NOT_ENOUGH_REPLICAS"
+percent = 30
+from = "2s"
+for = "1s"
+[[fault]]
+name = "delay-api"
+on = "all"
+delay = "200ms"
+from = "4s"
+for = "1s"
+[[fault]]
+name = "rate"
+on = "leader"
+peers = "all"
+bytes_per_second = "100KiB"
+from = "6s"
+for = "1s"
+[[fault]]
+name = "slice"
+on = "leader"
+peers = "clients"
+bytes = "200B"
+pause = "1ms"
+from = "8s"
+for = "1s"
+[[fault]]
+name = "limit-bytes"
+on = "leader"
+peers = "clients"
+bytes = "50KiB"
+from = "10s"
+for = "1s"
+[[fault]]
+name = "loss"
+on = "follower"
+peers = "leader"
+percent = 10
+stop = "50ms"
+from = "12s"
+for = "1s"
+"#;
+
 fn run(plan: &str, more: &[&str]) -> (Place, Value) {
     let place = Place::for_cluster();
     place.write("plan.toml", plan);
@@ -145,6 +213,18 @@ fn links_are_slowed_held_and_reset_and_nothing_acknowledged_is_lost() {
         };
         assert_ne!(value("advertised.listeners="), value("listeners="), "{config}");
     }
+}
+
+#[test]
+fn every_other_fault_of_links_is_met_by_real_traffic_and_ends() {
+    let (_, verdict) = run(THE_REST, &[]);
+    let faults = &verdict["faults"];
+    assert!(faults[0]["evidence"].to_string().contains("-0 led by "), "{}", faults[0]);
+    assert!(counted(&faults[1], " requests of produce were answered with NOT_ENOUGH_REPL") > 3);
+    assert!(counted(&faults[2], " requests of produce delayed by") > 3, "{}", faults[2]);
+    assert!(counted(&faults[4], " slices") > 3, "{}", faults[4]);
+    assert!(counted(&faults[5], " connections were closed at the limit") > 0, "{}", faults[5]);
+    assert_eq!(found(&verdict, "duplicate"), 0);
 }
 
 #[test]

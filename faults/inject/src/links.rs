@@ -31,6 +31,8 @@ pub struct Broker {
     /// For clients; and for brokers, unless they have a listener of their own.
     pub clients: SocketAddr,
     pub brokers: Option<SocketAddr>,
+    /// Ports for its proxies on this machine: of clients, and of brokers. 0: a free one.
+    pub ports: [u16; 2],
 }
 
 /// The proxies of a cluster.
@@ -52,7 +54,7 @@ struct Approach {
 }
 
 impl Proxies {
-    /// Proxies on free ports of this machine. `dialer` and `calls`: how brokers name themselves.
+    /// Proxies on this machine. `dialer` and `calls`: how brokers name themselves.
     pub fn start(
         brokers: &[Broker],
         dialer: Dialer,
@@ -61,8 +63,9 @@ impl Proxies {
     ) -> io::Result<Proxies> {
         let mut routes = Vec::new();
         for broker in brokers {
-            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let mut route = |who, upstream| {
+                let port = broker.ports[usize::from(who == Who::Brokers)];
+                let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                 routes.push(Route { node: broker.id, who, listen, upstream });
             };
             match broker.brokers {

@@ -89,3 +89,64 @@ impl Snapshot {
         Ok(out.freeze())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn name(name: &'static str) -> TopicName {
+        TopicName(StrBytes::from_static_str(name))
+    }
+
+    fn frame(version: i16, leader: i32, topics: &[&'static str]) -> Bytes {
+        let topic = |topic: &&'static str| {
+            let partition = MetadataResponsePartition::default()
+                .with_leader_id(BrokerId(leader))
+                .with_leader_epoch(if version >= 7 { leader } else { -1 })
+                .with_isr_nodes(vec![BrokerId(leader)]);
+            MetadataResponseTopic::default()
+                .with_name(Some(name(topic)))
+                .with_partitions(vec![partition])
+        };
+        let broker = MetadataResponseBroker::default()
+            .with_node_id(BrokerId(leader))
+            .with_host(StrBytes::from_static_str("h"))
+            .with_port(9000 + leader);
+        let body = MetadataResponse::default()
+            .with_brokers(vec![broker])
+            .with_topics(topics.iter().map(topic).collect());
+        let mut out = BytesMut::new();
+        let header = ApiKey::Metadata.response_header_version(version);
+        ResponseHeader::default().with_correlation_id(5).encode(&mut out, header).unwrap();
+        body.encode(&mut out, version).unwrap();
+        out.freeze()
+    }
+
+    #[test]
+    fn answers_of_every_version_tell_what_was_so_then() {
+        let then = Snapshot::of(frame(VERSION, 1, &["a"])).unwrap();
+        assert_eq!(then.leaders(), "a-0 led by 1");
+        for version in 0..=13 {
+            let mut changed = then.changed_back(frame(version, 2, &["a", "new"]), version).unwrap();
+            let header = ApiKey::Metadata.response_header_version(version);
+            let head = ResponseHeader::decode(&mut changed, header).unwrap();
+            assert_eq!(head.correlation_id, 5);
+            let told = MetadataResponse::decode(&mut changed, version).unwrap();
+            let leaders: Vec<i32> =
+                told.topics.iter().map(|topic| topic.partitions[0].leader_id.0).collect();
+            // What did not exist then is as it is.
+            assert_eq!(leaders, [1, 2], "version {version}");
+            assert_eq!((told.brokers[0].node_id.0, told.brokers[0].port), (1, 9001));
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        let whole = frame(VERSION, 1, &["a"]);
+        for length in 0..whole.len() {
+            assert!(Snapshot::of(whole.slice(..length)).is_err());
+        }
+    }
+}

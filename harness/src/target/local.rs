@@ -7,7 +7,7 @@
 //! [`Software`]'s to know.
 
 use super::Software;
-use super::proxied::{self, INTERNAL, Listener};
+use super::proxied::{self, Behind, INTERNAL, Listener};
 use anyhow::{Context, Result, bail};
 use inject::{Disk, Nodes, Process, Proxies, UndoLog, World};
 use plan::target::{Member, Topology};
@@ -82,7 +82,7 @@ impl Local {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
         let count = layout.brokers + layout.controllers;
-        let ports = free_ports(3 * count as usize)?;
+        let ports = free_ports((3 * count + 2 * layout.brokers) as usize)?;
         let mut nodes = Vec::new();
         for index in 0..count {
             let is_broker = index < layout.brokers;
@@ -127,8 +127,14 @@ impl Local {
         let proxies = match layout.proxies {
             Some(seed) => {
                 let brokers = nodes.iter().filter(|n| n.roles.contains("broker"));
-                let brokers: Vec<_> = brokers
-                    .map(|n| (n.member.name.clone(), n.member.id, n.broker_port, n.internal_port))
+                let brokers: Vec<Behind> = brokers
+                    .zip(ports[3 * count as usize..].chunks_exact(2))
+                    .map(|(n, own)| Behind {
+                        name: n.member.name.clone(),
+                        id: n.member.id,
+                        bound: [n.broker_port, n.internal_port],
+                        proxies: [own[0], own[1]],
+                    })
                     .collect();
                 Some(proxied::start(&brokers, software.as_ref(), seed)?)
             }

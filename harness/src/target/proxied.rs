@@ -19,21 +19,28 @@ pub struct Listener {
     pub advertised: SocketAddr,
 }
 
-/// Starts proxies in front of brokers (name, id, port), each with a further port for its own listener of brokers.
-pub fn start(
-    brokers: &[(String, i32, u16, u16)],
-    software: &dyn Software,
-    seed: u64,
-) -> Result<Proxies> {
+/// A broker that is to have proxies.
+pub struct Behind {
+    pub name: String,
+    pub id: i32,
+    /// Of its listener for clients, and of that for brokers.
+    pub bound: [u16; 2],
+    /// Of the proxies in front of them. Chosen together with all other ports of the run, so that none is another's.
+    pub proxies: [u16; 2],
+}
+
+/// Starts proxies in front of brokers.
+pub fn start(brokers: &[Behind], software: &dyn Software, seed: u64) -> Result<Proxies> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let own = software.has_internal_listener();
     let brokers: Vec<Broker> = brokers
         .iter()
-        .map(|(name, id, clients, internal)| Broker {
-            name: name.clone(),
-            id: *id,
-            clients: at(*clients),
-            brokers: own.then(|| at(*internal)),
+        .map(|one| Broker {
+            name: one.name.clone(),
+            id: one.id,
+            clients: at(one.bound[0]),
+            brokers: own.then(|| at(one.bound[1])),
+            ports: one.proxies,
         })
         .collect();
     Proxies::start(&brokers, software.dialer(), software.calls(), seed)

@@ -59,7 +59,10 @@ fn answer(stream: &mut TcpStream) -> io::Result<()> {
 
 fn cluster() -> Cluster {
     let brokers: Vec<Broker> = (1..=3)
-        .map(|id| Broker { name: format!("n{id}"), id, clients: broker(), brokers: None })
+        .map(|id| {
+            let (clients, brokers, ports) = (broker(), None, [0; 2]);
+            Broker { name: format!("n{id}"), id, clients, brokers, ports }
+        })
         .collect();
     let dialer: Dialer = |name| name.strip_prefix("highwater-")?.parse().ok();
     let proxies = Proxies::start(&brokers, dialer, |id| format!("highwater-{id}"), 7).unwrap();
