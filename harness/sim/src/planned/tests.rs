@@ -57,6 +57,9 @@ fn a_plan_with_cuts_and_ends_in_order_runs_and_holds() {
 #[test]
 fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let cut = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"nodes\"\n";
+    let lost = "[[fault]]\nname = \"lose-response\"\non = \"leader\"\n";
+    let why = refusal(&plan(lost)).expect("there is no proxy");
+    assert!(why.contains("`lose-response` can't be simulated"), "{why}");
     for (more, expected) in [
         ("connections = \"established\"\n", "`cut` with connections = \"established\" can't be"),
         ("how = \"reject\"\n", "`cut` with how = \"reject\" can't be simulated"),
