@@ -94,7 +94,7 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
             request.store.undo_dir().display()
         )
     })?;
-    let layout = layout(request.plan, cluster_id);
+    let layout = layout(request.plan, cluster_id, request.seed);
     let world = request.world.take();
     let cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
     record.brokers = cluster.brokers();
@@ -140,7 +140,7 @@ fn kafka(plan: &Plan) -> Result<Option<Kafka>> {
     }
 }
 
-fn layout(plan: &Plan, cluster_id: String) -> Layout {
+fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
     Layout {
         brokers: plan.target.nodes,
         controllers: match plan.target.controllers {
@@ -152,6 +152,7 @@ fn layout(plan: &Plan, cluster_id: String) -> Layout {
         cluster_id,
         disks: plan.needs().contains(&Needs::Disks),
         fuse: plan.needs().contains(&Needs::Fuse),
+        proxies: plan.needs().contains(&Needs::Proxy).then_some(seed),
     }
 }
 

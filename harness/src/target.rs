@@ -3,6 +3,7 @@
 pub mod bundled;
 pub mod kafka;
 pub mod local;
+pub mod proxied;
 pub mod world;
 
 use anyhow::Result;
@@ -38,6 +39,15 @@ pub trait Software {
 
     /// The same for one whose disk was emptied: the node's id stays, the directory is a new one.
     fn format_again(&self, data: &Path, node_id: i32, cluster_id: &str) -> std::io::Result<()>;
+
+    /// Brokers may have a listener of their own beside that of clients.
+    fn has_internal_listener(&self) -> bool;
+
+    /// How a broker names itself when it dials another one: the client id, or what it begins with.
+    fn calls(&self) -> fn(i32) -> String;
+
+    /// Tells from a client id which broker has dialled.
+    fn dialer(&self) -> fn(&str) -> Option<i32>;
 
     /// A node is asked to end before it is killed when the run is over.
     fn ends_in_order(&self) -> bool;

@@ -135,7 +135,7 @@ fn class_of(name: &str) -> &str {
         "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot" => {
             "wipe"
         }
-        "cut" | "isolate" | "flap" | "split" => "cut",
+        "cut" | "isolate" | "flap" | "split" | "half-open" | "reset" => "cut",
         _ => "other",
     }
 }

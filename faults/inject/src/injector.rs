@@ -10,6 +10,7 @@ mod processes;
 mod surgery;
 
 use crate::fuse::Fuse;
+use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
 use crate::undo::UndoLog;
@@ -51,6 +52,11 @@ pub trait Nodes {
     fn network(&self) -> Option<&World> {
         None
     }
+
+    /// The proxies in front of the brokers; `None`: their links can't be touched.
+    fn proxies(&self) -> Option<&Proxies> {
+        None
+    }
 }
 
 /// Carries actions out on local processes and between them.
@@ -61,13 +67,15 @@ pub struct Injector {
     processes: Processes,
     files: Files,
     cuts: Cuts,
+    links: Links,
 }
 
 impl Injector {
     pub fn new(undo: UndoLog) -> Injector {
         let processes = Processes::new(undo);
         let (files, cuts) = (Files::default(), Cuts::default());
-        Injector { deeds: BTreeMap::new(), processes, files, cuts }
+        let (deeds, links) = (BTreeMap::new(), Links::default());
+        Injector { deeds, processes, files, cuts, links }
     }
 
     /// Carries an action out and answers it.
@@ -119,6 +127,9 @@ impl Injector {
         peers: &[Peer],
         nodes: &mut dyn Nodes,
     ) -> io::Result<()> {
+        if let Deed::Link(link) = deed {
+            return self.links.inject(fault, node, link, peers, proxies(nodes)?);
+        }
         match deed.cut() {
             None if deed.resource() == Resource::Disk => {
                 self.files.inject(fault, node, deed, nodes)
@@ -130,7 +141,8 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            None | Some(Resource::Disk) => Ok(()),
+            // Nothing of disks or links comes and goes in beats.
+            None | Some(Resource::Disk | Resource::Links) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -141,6 +153,10 @@ impl Injector {
             (Some(Resource::Process), _) => self.processes.heal(fault, node, nodes),
             (Some(Resource::Disk), _) => {
                 self.files.heal(fault, node, self.processes.keep_down(node), nodes)
+            }
+            (Some(Resource::Links), _) => {
+                self.links.heal(fault, node, nodes.proxies());
+                Ok(())
             }
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
@@ -162,6 +178,10 @@ impl Injector {
                 let world = network(nodes).map_err(|error| error.to_string())?;
                 self.cuts.in_effect(fault, node, world)
             }
+            Some(Resource::Links) => {
+                let proxies = proxies(nodes).map_err(|error| error.to_string())?;
+                self.links.in_effect(fault, node, proxies)
+            }
         }
     }
 
@@ -171,6 +191,7 @@ impl Injector {
             (Some(Resource::Disk), _) => {
                 self.files.over(fault, node, self.processes.keep_down(node), nodes)
             }
+            (Some(Resource::Links), _) => self.links.over(fault, node, nodes.proxies()),
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
         }
@@ -184,6 +205,10 @@ fn network(nodes: &dyn Nodes) -> io::Result<&World> {
              with root or user namespaces (`highwater doctor` says what is missing)",
         )
     })
+}
+
+fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {
+    nodes.proxies().ok_or_else(|| io::Error::other("there is no proxy in front of its brokers"))
 }
 
 fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {

@@ -1,4 +1,5 @@
-//! Carries the nemesis' actions out on local processes and between them: signals, wiped disks, cuts, and their undoing.
+//! Carries the nemesis' actions out on local processes and between them: signals, wiped disks, cuts, links
+//! through proxies, and their undoing.
 //!
 //! Promises: what has to be undone is on disk before it is done ([`undo`]), so that a killed harness can be cleaned
 //! up after; a process is known by its pid *and* its start time, so that a pid that was given to somebody else is
@@ -18,6 +19,7 @@ pub mod fuse;
 #[path = "fuse_elsewhere.rs"]
 pub mod fuse;
 pub mod injector;
+pub mod links;
 pub mod net;
 pub mod power;
 pub mod process;
@@ -25,6 +27,7 @@ pub mod undo;
 
 pub use fuse::Fuse;
 pub use injector::{Injector, Nodes};
+pub use links::{Broker, Proxies};
 pub use net::World;
 pub use power::Disk;
 pub use process::Process;

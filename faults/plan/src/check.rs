@@ -5,15 +5,17 @@
 mod deeds;
 mod faults;
 mod files;
+mod links;
 mod recipes;
 
+use crate::deed::Needs;
 use crate::parse::Locator;
 use crate::plan::*;
 use crate::problem::{PlanError, Problem};
 use crate::raw::*;
 use crate::units::{Bytes, Millis, Rate};
 use model::settings::{Acks, Commits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the client library retries, when nobody says otherwise.
 const RETRIES_DEFAULT: u32 = 2_147_483_647;
@@ -94,6 +96,28 @@ pub(crate) fn resolve(
     let given = raw.recipe.into_iter().enumerate();
     plan.recipes = given.filter_map(|(at, recipe)| checker.recipe(at, recipe, &plan)).collect();
     checker.disks_go_together(&plan);
+    let needs = plan.needs();
+    if needs.contains(&Needs::Proxy) && needs.contains(&Needs::Namespaces) {
+        let names = |need: Needs| {
+            let named: BTreeSet<&str> = plan
+                .deeds()
+                .map(|deed| deed.name())
+                .filter(|name| name.needs() == need)
+                .map(|name| name.as_str())
+                .collect();
+            named.into_iter().collect::<Vec<&str>>().join(", ")
+        };
+        let message = format!(
+            "{} in one plan with {}: packets between two nodes that go through a proxy don't meet a cut between the nodes",
+            names(Needs::Proxy),
+            names(Needs::Namespaces)
+        );
+        checker.wrong(
+            "",
+            message,
+            "make two plans of it; `half-open` and `reset` stand in for many a cut",
+        );
+    }
     if plan.faults.is_empty() && plan.recipes.is_empty() && checker.problems.is_empty() {
         let help = "add a [[fault]] or a [[recipe]], or expect the verdict `unknown`";
         checker.warn("", "the plan breaks nothing, so it proves nothing", help);

@@ -6,6 +6,7 @@
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
 use crate::files::{Operation, Pattern};
+use crate::link::Link;
 use crate::shape::Shape;
 use crate::units::{Bytes, Millis};
 use model::fault::Destroys;
@@ -35,10 +36,21 @@ pub enum DeedName {
     Isolate,
     Flap,
     Split,
+    Delay,
+    Rate,
+    Reset,
+    HalfOpen,
+    Slice,
+    LimitBytes,
+    Loss,
+    LoseResponse,
+    DelayApi,
+    FailApi,
+    StaleMetadata,
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 18] = [
+    pub const ALL: [DeedName; 29] = [
         DeedName::Kill,
         DeedName::Terminate,
         DeedName::Stall,
@@ -57,6 +69,17 @@ impl DeedName {
         DeedName::Isolate,
         DeedName::Flap,
         DeedName::Split,
+        DeedName::Delay,
+        DeedName::Rate,
+        DeedName::Reset,
+        DeedName::HalfOpen,
+        DeedName::Slice,
+        DeedName::LimitBytes,
+        DeedName::Loss,
+        DeedName::LoseResponse,
+        DeedName::DelayApi,
+        DeedName::FailApi,
+        DeedName::StaleMetadata,
     ];
 
     /// As plans spell it.
@@ -80,6 +103,17 @@ impl DeedName {
             DeedName::Isolate => "isolate",
             DeedName::Flap => "flap",
             DeedName::Split => "split",
+            DeedName::Delay => "delay",
+            DeedName::Rate => "rate",
+            DeedName::Reset => "reset",
+            DeedName::HalfOpen => "half-open",
+            DeedName::Slice => "slice",
+            DeedName::LimitBytes => "limit-bytes",
+            DeedName::Loss => "loss",
+            DeedName::LoseResponse => "lose-response",
+            DeedName::DelayApi => "delay-api",
+            DeedName::FailApi => "fail-api",
+            DeedName::StaleMetadata => "stale-metadata",
         }
     }
 
@@ -120,6 +154,25 @@ impl DeedName {
             DeedName::Isolate => "cut off from every other node and from the clients",
             DeedName::Flap => "a cut that comes and goes for as long as it is held",
             DeedName::Split => "the whole cluster falls apart in a shape; clients reach all of it",
+            DeedName::Delay => "what goes over the links arrives later, and in order",
+            DeedName::Rate => "the links carry so many bytes a second and no more",
+            DeedName::Reset => "connections that stand are reset (RST), once or again and again",
+            DeedName::HalfOpen => {
+                "connections stay, and nothing is carried and nothing closed; they are reset when it is healed"
+            }
+            DeedName::Slice => "what goes over the links comes in small pieces with pauses",
+            DeedName::LimitBytes => "a connection is closed when it has carried so many bytes",
+            DeedName::Loss => {
+                "segments are lost: each time the connection stops until they would have been sent again"
+            }
+            DeedName::LoseResponse => {
+                "requests of one API reach the broker, their responses are lost and the connection closes"
+            }
+            DeedName::DelayApi => "requests of one API reach the broker later",
+            DeedName::FailApi => {
+                "requests of one API are answered with an error, and never reach the broker"
+            }
+            DeedName::StaleMetadata => "clients are told who led what when it was injected",
         }
     }
 
@@ -141,6 +194,17 @@ impl DeedName {
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Needs::Namespaces
             }
+            DeedName::Delay
+            | DeedName::Rate
+            | DeedName::Reset
+            | DeedName::HalfOpen
+            | DeedName::Slice
+            | DeedName::LimitBytes
+            | DeedName::Loss
+            | DeedName::LoseResponse
+            | DeedName::DelayApi
+            | DeedName::FailApi
+            | DeedName::StaleMetadata => Needs::Proxy,
         }
     }
 
@@ -163,6 +227,17 @@ impl DeedName {
             DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
                 Resource::Network
             }
+            DeedName::Delay
+            | DeedName::Rate
+            | DeedName::Reset
+            | DeedName::HalfOpen
+            | DeedName::Slice
+            | DeedName::LimitBytes
+            | DeedName::Loss
+            | DeedName::LoseResponse
+            | DeedName::DelayApi
+            | DeedName::FailApi
+            | DeedName::StaleMetadata => Resource::Links,
         }
     }
 
@@ -196,10 +271,13 @@ pub enum Needs {
     Disks,
     /// A file system that can fail for each node.
     Fuse,
+    /// A proxy in front of each broker.
+    Proxy,
 }
 
 impl Needs {
-    pub const ALL: [Needs; 4] = [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse];
+    pub const ALL: [Needs; 5] =
+        [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse, Needs::Proxy];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
@@ -216,6 +294,7 @@ impl Needs {
             Needs::Fuse => {
                 "a FUSE file system between each node and its data: Linux, root, /dev/fuse, and the program `dd`"
             }
+            Needs::Proxy => "a proxy in front of each broker, in this process; no privilege needed",
         }
     }
 
@@ -233,6 +312,8 @@ pub enum Resource {
     Process,
     Disk,
     Network,
+    /// The connections that go through a proxy.
+    Links,
 }
 
 impl Resource {
@@ -240,7 +321,7 @@ impl Resource {
     pub fn stacks(self) -> bool {
         match self {
             Resource::Process => false,
-            Resource::Disk | Resource::Network => true,
+            Resource::Disk | Resource::Network | Resource::Links => true,
         }
     }
 }
@@ -379,6 +460,8 @@ pub enum Deed {
     Flap { on: Millis, off: Millis },
     /// The node loses what those on the other side of the shape send, and they what it sends.
     Split { shape: Shape },
+    /// What a proxy does to the links with the node's peers.
+    Link(Link),
 }
 
 impl Deed {
@@ -402,6 +485,7 @@ impl Deed {
             Deed::Isolate { .. } => DeedName::Isolate,
             Deed::Flap { .. } => DeedName::Flap,
             Deed::Split { .. } => DeedName::Split,
+            Deed::Link(link) => link.name(),
         }
     }
 
@@ -439,7 +523,8 @@ impl Deed {
             | Deed::IoError { .. }
             | Deed::FsyncError { .. }
             | Deed::Slow { .. }
-            | Deed::Full => None,
+            | Deed::Full
+            | Deed::Link(_) => None,
         }
     }
 
@@ -454,8 +539,8 @@ impl Deed {
 
     /// It holds a node back without ending it, so that it falls behind.
     pub fn holds_back(self) -> bool {
-        matches!(self, Deed::Stall | Deed::Stutter { .. } | Deed::Slow { .. })
-            || self.cut().is_some()
+        let slows = |deed: Deed| matches!(deed, Deed::Slow { .. } | Deed::Link(_));
+        matches!(self, Deed::Stall | Deed::Stutter { .. }) || slows(self) || self.cut().is_some()
     }
 
     /// How long it may take to be in effect, beyond what every fault is given.
@@ -516,6 +601,7 @@ impl Deed {
                 }
                 keys
             }
+            Deed::Link(link) => link.parameters(),
         }
     }
 }

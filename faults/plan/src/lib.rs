@@ -11,6 +11,7 @@ mod axis;
 mod check;
 pub mod deed;
 pub mod files;
+pub mod link;
 pub mod matrix;
 pub mod nemesis;
 pub mod parse;

@@ -352,7 +352,7 @@ impl Nemesis {
         record.nodes = victims.keys().cloned().collect();
         record.state = FaultState::Asked;
         record.asked_ms = Some(now_ms);
-        peers::note(record, &victims);
+        peers::note(record, deed, &victims);
         self.damages.insert(id, Damage::new(id, deed, victims, hold_ms, now_ms));
         self.changed.insert(id);
     }

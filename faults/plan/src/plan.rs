@@ -374,7 +374,7 @@ pub struct Fault {
     pub deed: Deed,
     #[serde(serialize_with = "role_as_text")]
     pub on: Role,
-    /// Of a cut: from whom.
+    /// Of a cut: from whom; of links: with whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peers: Option<Peers>,
     /// Which of the followers, where the role leaves a choice.
@@ -396,10 +396,14 @@ pub enum Peers {
     Clients,
     /// Every other node and the clients.
     Everyone,
+    /// Of links: every other broker.
+    Brokers,
+    /// Of links: every other broker and the clients.
+    BrokersAndClients,
 }
 
 impl Peers {
-    /// The words for peers that are no role, with what they mean.
+    /// The words for peers of a cut that are no role, with what they mean.
     pub const WORDS: [(&str, Peers, &str); 3] = [
         ("nodes", Peers::Nodes, "every other node"),
         ("clients", Peers::Clients, "all clients"),
@@ -414,6 +418,8 @@ impl std::fmt::Display for Peers {
             Peers::Nodes => f.write_str("nodes"),
             Peers::Clients => f.write_str("clients"),
             Peers::Everyone => f.write_str("everyone"),
+            Peers::Brokers => f.write_str("brokers"),
+            Peers::BrokersAndClients => f.write_str("all"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::deed::{Connections, DeedName, Direction, How};
 use crate::files::Operation;
+use crate::link::Distribution;
 use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
 use crate::units::{Between, Bytes, Millis, Rate};
@@ -162,9 +163,18 @@ deeds_are_written_in! {
         operation: Operation,
         probability: u64,
         path: String,
-        delay: Millis,
         bits: u64,
+        delay: Millis,
+        spread: Millis,
+        distribution: Distribution,
+        bytes_per_second: Bytes,
+        again: Millis,
         bytes: Bytes,
+        pause: Millis,
+        percent: u64,
+        stop: Millis,
+        api: String,
+        error: String,
     }
 
     struct RawFault {

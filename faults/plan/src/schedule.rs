@@ -128,7 +128,8 @@ impl fmt::Display for Schedule {
                     let held = *hold_ms as f64 / 1000.0;
                     write!(f, "{deed} {}{pick}{}", role_name(on), of(item, on))?;
                     if let Some(peers) = peers {
-                        write!(f, " from {peers}")?;
+                        let word = if deed.cut().is_some() { "from" } else { "with" };
+                        write!(f, " {word} {peers}")?;
                     }
                     write!(f, " for {held:.3} s")?;
                 }

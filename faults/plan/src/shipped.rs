@@ -59,6 +59,8 @@ pub const PLANS: &[ShippedPlan] = plans![
     "tail-lost-elected-first"
     "disk-full"
     "old-snapshot"
+    "followers-slowed-leader-killed"
+    "response-lost"
     ;
     "ack-before-isr"
     "truncate-to-high-watermark"

@@ -12,7 +12,7 @@ use crate::run::cast::Cast;
 use crate::world::World;
 use deeds::Deeds;
 use model::fault::FaultRecord;
-use plan::deed::{Connections, How};
+use plan::deed::{Connections, How, Resource};
 use plan::target::{Action, Event, Member, Topology};
 use plan::{Nemesis, Plan, Schedule};
 use std::collections::{BTreeMap, VecDeque};
@@ -22,6 +22,11 @@ pub fn refusal(plan: &Plan) -> Option<String> {
     plan.deeds().find_map(|deed| {
         if let Some(why) = files::refusal(deed) {
             return Some(why);
+        }
+        if deed.resource() == Resource::Links {
+            return Some(format!(
+                "`{deed}` can't be simulated: there is no proxy in the simulated network; its swarm delays and resets by itself"
+            ));
         }
         let cut = deed.cut()?;
         let what = match (cut.connections, cut.how) {

@@ -62,9 +62,16 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
             let cluster_id = cluster_id(0, wall_ms);
             let software = Bundled::new(defects, wall_ms as u64)?;
             let fast = !kafka_defaults;
-            let (disks, fuse) = (false, false);
-            let layout =
-                Layout { brokers: nodes, controllers, fast, properties, cluster_id, disks, fuse };
+            let layout = Layout {
+                brokers: nodes,
+                controllers,
+                fast,
+                properties,
+                cluster_id,
+                disks: false,
+                fuse: false,
+                proxies: None,
+            };
             up(layout, software, &store, json)
         }
         ClusterCommand::Status { json, store } => status(&store, json),

@@ -86,6 +86,8 @@ fn abilities(store: &Store) -> Vec<(String, bool, String)> {
         let possible = match need {
             Needs::Nothing => inject::Process::own().map(|_| ()).map_err(|e| e.to_string()),
             Needs::Namespaces => inject::net::can_enter(),
+            // Threads and ports of our own.
+            Needs::Proxy => Ok(()),
             Needs::Disks => inject::power::can_make(&std::env::temp_dir()),
             Needs::Fuse => inject::fuse::can_make(&std::env::temp_dir()),
         };

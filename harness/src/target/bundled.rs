@@ -62,6 +62,18 @@ impl Software for Bundled {
         Ok(())
     }
 
+    fn has_internal_listener(&self) -> bool {
+        false
+    }
+
+    fn calls(&self) -> fn(i32) -> String {
+        |id| format!("highwater-{id}")
+    }
+
+    fn dialer(&self) -> fn(&str) -> Option<i32> {
+        |name| name.strip_prefix("highwater-")?.parse().ok()
+    }
+
     fn ends_in_order(&self) -> bool {
         true
     }

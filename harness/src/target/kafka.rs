@@ -197,6 +197,19 @@ impl Software for Kafka {
         )
     }
 
+    fn has_internal_listener(&self) -> bool {
+        true
+    }
+
+    fn calls(&self) -> fn(i32) -> String {
+        |id| format!("broker-{id}-probe")
+    }
+
+    fn dialer(&self) -> fn(&str) -> Option<i32> {
+        // `broker-2-fetcher-0`, `broker-2-txn-marker-sender`, …
+        |name| name.strip_prefix("broker-")?.split('-').next()?.parse().ok()
+    }
+
     fn ends_in_order(&self) -> bool {
         // Its controlled shutdown takes seconds where the quorum ends with it, and nobody needs it then.
         false

@@ -7,13 +7,14 @@
 //! [`Software`]'s to know.
 
 use super::Software;
+use super::proxied::{self, Behind, INTERNAL, Listener};
 use anyhow::{Context, Result, bail};
-use inject::{Disk, Fuse, Nodes, Process, UndoLog, World};
+use inject::{Disk, Fuse, Nodes, Process, Proxies, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +34,8 @@ pub struct Layout {
     pub disks: bool,
     /// A file system that can fail between each node and its data.
     pub fuse: bool,
+    /// A proxy in front of each broker, and the seed of what is left to chance there.
+    pub proxies: Option<u64>,
 }
 
 /// Largest size of a node's own disk; an image takes no room before it is written to.
@@ -48,6 +51,8 @@ struct Node {
     address: Ipv4Addr,
     broker_port: u16,
     controller_port: u16,
+    /// Of the brokers' own listener, where there is one.
+    internal_port: u16,
     dir: PathBuf,
     child: Option<Child>,
     /// The file system of its data, where it has one of its own.
@@ -64,6 +69,8 @@ pub struct Local {
     nodes: Vec<Node>,
     /// The network of namespaces that the nodes are in; none: the machine's own loopback.
     world: Option<World>,
+    /// In front of the brokers, where the plan's faults need them.
+    proxies: Option<Proxies>,
     undo: UndoLog,
 }
 
@@ -79,7 +86,7 @@ impl Local {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
         let count = layout.brokers + layout.controllers;
-        let ports = free_ports(2 * count as usize)?;
+        let ports = free_ports((3 * count + 2 * layout.brokers) as usize)?;
         let mut nodes = Vec::new();
         for index in 0..count {
             let is_broker = index < layout.brokers;
@@ -93,7 +100,7 @@ impl Local {
                 (true, _) => "broker",
                 (false, _) => "controller",
             };
-            let at = 2 * index as usize;
+            let at = 3 * index as usize;
             let (address, broker_port, controller_port) = match &mut world {
                 None => (Ipv4Addr::LOCALHOST, ports[at], ports[at + 1]),
                 Some(world) => {
@@ -123,13 +130,30 @@ impl Local {
                 address,
                 broker_port,
                 controller_port,
+                internal_port: ports[at + 2],
                 child: None,
                 disk,
                 fuse,
                 undo: None,
             });
         }
-        let cluster = Local { layout, software, nodes, world, undo };
+        let proxies = match layout.proxies {
+            Some(seed) => {
+                let brokers = nodes.iter().filter(|n| n.roles.contains("broker"));
+                let brokers: Vec<Behind> = brokers
+                    .zip(ports[3 * count as usize..].chunks_exact(2))
+                    .map(|(n, own)| Behind {
+                        name: n.member.name.clone(),
+                        id: n.member.id,
+                        bound: [n.broker_port, n.internal_port],
+                        proxies: [own[0], own[1]],
+                    })
+                    .collect();
+                Some(proxied::start(&brokers, software.as_ref(), seed)?)
+            }
+            None => None,
+        };
+        let cluster = Local { layout, software, nodes, world, proxies, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -164,10 +188,24 @@ impl Local {
         Topology { brokers: of("broker"), controllers: of("controller") }
     }
 
-    /// `host:port` of every broker, with commas between.
+    /// `host:port` of every broker as clients are told it, with commas between.
     pub fn bootstrap(&self) -> String {
         let brokers = self.nodes.iter().filter(|n| n.roles.contains("broker"));
-        brokers.map(|n| format!("{}:{}", n.address, n.broker_port)).collect::<Vec<_>>().join(",")
+        let first = |n: &Node| self.listeners(n).first().map(|one| one.advertised.to_string());
+        brokers.filter_map(first).collect::<Vec<_>>().join(",")
+    }
+
+    /// A broker's listeners, that of clients first.
+    fn listeners(&self, node: &Node) -> Vec<Listener> {
+        let at = |port| SocketAddr::from((node.address, port));
+        let bound = [at(node.broker_port), at(node.internal_port)];
+        match &self.proxies {
+            Some(proxies) => proxied::listeners(proxies, node.member.id, bound),
+            None => {
+                let (bound, advertised) = (bound[0], bound[0]);
+                vec![Listener { name: "PLAINTEXT", bound, advertised }]
+            }
+        }
     }
 
     /// A node's directory: its `server.properties`, `broker.log` and `data`.
@@ -307,9 +345,11 @@ impl Local {
             .map(|n| format!("{}@{}:{}", n.member.id, n.address, n.controller_port))
             .collect();
         let mut listeners = Vec::new();
-        if node.roles.contains("broker") {
-            listeners.push(format!("PLAINTEXT://{}:{}", node.address, node.broker_port));
-        }
+        let of_brokers = match node.roles.contains("broker") {
+            true => self.listeners(node),
+            false => Vec::new(),
+        };
+        listeners.extend(of_brokers.iter().map(|one| format!("{}://{}", one.name, one.bound)));
         if node.roles.contains("controller") {
             listeners.push(format!("CONTROLLER://{}:{}", node.address, node.controller_port));
         }
@@ -335,14 +375,19 @@ impl Local {
         set("controller.quorum.voters", voters.join(","));
         set("listeners", listeners.join(","));
         if node.roles.contains("broker") {
-            let listener = format!("PLAINTEXT://{}:{}", node.address, node.broker_port);
-            set("advertised.listeners", listener);
-            set("inter.broker.listener.name", "PLAINTEXT".to_string());
+            let told = of_brokers.iter().map(|one| format!("{}://{}", one.name, one.advertised));
+            set("advertised.listeners", told.collect::<Vec<_>>().join(","));
+            let among = of_brokers.last().map_or("PLAINTEXT", |one| one.name);
+            set("inter.broker.listener.name", among.to_string());
         }
         set("controller.listener.names", "CONTROLLER".to_string());
+        let internal = match of_brokers.iter().any(|one| one.name == INTERNAL) {
+            true => format!(",{INTERNAL}:PLAINTEXT"),
+            false => String::new(),
+        };
         set(
             "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_string(),
+            format!("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{internal}"),
         );
         // One path whatever is in it: log.dirs would take it apart at a comma.
         set("log.dir", node.data().display().to_string());
@@ -394,6 +439,10 @@ impl Nodes for Local {
 
     fn network(&self) -> Option<&World> {
         self.world.as_ref()
+    }
+
+    fn proxies(&self) -> Option<&Proxies> {
+        self.proxies.as_ref()
     }
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {

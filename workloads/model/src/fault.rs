@@ -97,11 +97,14 @@ pub struct FaultRecord {
 }
 
 /// The parameter that says from whom a fault cut its nodes off.
-const CUT_FROM: &str = "cut_from";
+pub const CUT_FROM: &str = "cut_from";
+/// The parameter that says whose connections to its nodes a fault was about.
+pub const LINKS_WITH: &str = "links_with";
 
 impl FaultRecord {
-    /// Notes from whom each node was cut off: `n2 n3`, or, where that is not the same for all of them, `n1: n3; n2: n3 n4`.
-    pub fn note_cut_from<P: AsRef<str>>(&mut self, peers: &BTreeMap<String, Vec<P>>) {
+    /// Notes each node's peers under [`CUT_FROM`] or [`LINKS_WITH`]: `n2 n3`, or, where they are not the same for all of
+    /// them, `n1: n3; n2: n3 n4`.
+    pub fn note_peers<P: AsRef<str>>(&mut self, key: &str, peers: &BTreeMap<String, Vec<P>>) {
         let words = |peers: &[P]| peers.iter().map(P::as_ref).collect::<Vec<_>>().join(" ");
         let distinct: BTreeSet<String> = peers.values().map(|peers| words(peers)).collect();
         let text = match distinct.first() {
@@ -112,15 +115,14 @@ impl FaultRecord {
             }
         };
         if !text.is_empty() {
-            self.parameters.insert(CUT_FROM.to_string(), text);
+            self.parameters.insert(key.to_string(), text);
         }
     }
 
-    /// Everybody on either side of a cut; of another fault, the nodes that it hit.
+    /// Everybody on either side of a cut or a link; of another fault, the nodes that it hit.
     pub fn sides(&self) -> impl Iterator<Item = &str> {
-        let cut_from = self.parameters.get(CUT_FROM).into_iter();
-        let others =
-            cut_from.flat_map(|text| text.split([' ', ';', ':'])).filter(|w| !w.is_empty());
+        let peers = [CUT_FROM, LINKS_WITH].into_iter().filter_map(|key| self.parameters.get(key));
+        let others = peers.flat_map(|text| text.split([' ', ';', ':'])).filter(|w| !w.is_empty());
         self.nodes.iter().map(String::as_str).chain(others)
     }
 }
@@ -162,7 +164,7 @@ mod tests {
                 evidence: Vec::new(),
                 parameters: BTreeMap::new(),
             };
-            record.note_cut_from(&cut_from);
+            record.note_peers(CUT_FROM, &cut_from);
             assert_eq!(record.parameters.get("cut_from").map(String::as_str), text);
             assert_eq!(record.sides().collect::<Vec<_>>().join(" "), sides);
         }

@@ -1,7 +1,7 @@
 //! Deeds as plans write them: which parameters each one takes, and their defaults.
 
 use super::Checker;
-use crate::deed::{Cut, Deed, DeedName};
+use crate::deed::{Cut, Deed, DeedName, Resource};
 use crate::plan::*;
 use crate::problem::did_you_mean;
 use crate::raw::RawParameters;
@@ -77,6 +77,21 @@ impl Checker<'_> {
             | DeedName::FsyncError
             | DeedName::Slow
             | DeedName::Full => self.file_deed(path, name, raw, plan),
+            DeedName::Delay
+            | DeedName::Rate
+            | DeedName::Reset
+            | DeedName::HalfOpen
+            | DeedName::Slice
+            | DeedName::LimitBytes
+            | DeedName::Loss
+            | DeedName::LoseResponse
+            | DeedName::DelayApi
+            | DeedName::FailApi
+            | DeedName::StaleMetadata => {
+                let (link, of) = self.link(path, name, raw, plan)?;
+                peers = Some(of);
+                Deed::Link(link)
+            }
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();
@@ -91,6 +106,9 @@ impl Checker<'_> {
             );
         }
         let on = self.hit(path, deed, on, plan)?;
+        if deed.resource() == Resource::Links {
+            self.has_links(&format!("{path}.on"), &on, plan);
+        }
         (self.problems.len() == before).then_some(Written { deed, on, peers })
     }
 
@@ -236,7 +254,7 @@ impl Checker<'_> {
 
 /// The keys that a deed takes.
 fn takes(deed: Deed) -> impl Iterator<Item = &'static str> {
-    let named = matches!(deed, Deed::Cut(_) | Deed::Flap { .. });
+    let named = matches!(deed, Deed::Cut(_) | Deed::Flap { .. } | Deed::Link(_));
     let own = deed.parameters().into_iter().map(|(key, _)| key);
     named.then_some("peers").into_iter().chain(own)
 }

@@ -6,7 +6,7 @@ use crate::deed::Deed;
 use crate::plan::{Peers, Pick};
 use crate::random::Stream;
 use crate::target::Peer;
-use model::fault::{FaultRecord, Role};
+use model::fault::{CUT_FROM, FaultRecord, LINKS_WITH, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The nodes that a fault hits, each with its peers; those are empty for deeds that need none.
@@ -35,7 +35,7 @@ impl Nemesis {
         let nodes = self.resolve(on, pick, partition, draw, run)?;
         let peers = match deed {
             Deed::Isolate { .. } => &Peers::Everyone,
-            Deed::Cut(_) | Deed::Flap { .. } => peers.ok_or("it has no peers")?,
+            Deed::Cut(_) | Deed::Flap { .. } | Deed::Link(_) => peers.ok_or("it has no peers")?,
             _ => return Ok(nodes.into_iter().map(|node| (node, BTreeSet::new())).collect()),
         };
         let mut stream = Stream::new(draw, "peers");
@@ -55,6 +55,14 @@ impl Nemesis {
         Err(format!("`{peers}` came to nobody but {}", nodes.join(", ")))
     }
 
+    /// A proxy stands in front of brokers alone.
+    fn has_links(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Node(name) => self.topology.is_broker(name),
+            Peer::Clients => true,
+        }
+    }
+
     fn peers(
         &self,
         peers: &Peers,
@@ -63,6 +71,7 @@ impl Nemesis {
         run: Option<&RecipeRun>,
     ) -> Result<BTreeSet<Peer>, String> {
         let nodes = || self.topology.nodes().into_iter().map(Peer::Node);
+        let brokers = || nodes().filter(|peer| self.has_links(peer));
         Ok(match peers {
             Peers::Role(role) => {
                 let nodes = self.resolve(role, Pick::Any, partition, draw, run)?;
@@ -71,14 +80,16 @@ impl Nemesis {
             Peers::Nodes => nodes().collect(),
             Peers::Clients => BTreeSet::from([Peer::Clients]),
             Peers::Everyone => nodes().chain([Peer::Clients]).collect(),
+            Peers::Brokers => brokers().collect(),
+            Peers::BrokersAndClients => brokers().chain([Peer::Clients]).collect(),
         })
     }
 }
 
 /// Writes the peers that were found into the record.
-pub fn note(record: &mut FaultRecord, victims: &Victims) {
+pub fn note(record: &mut FaultRecord, deed: Deed, victims: &Victims) {
     let words = |peers: &BTreeSet<Peer>| peers.iter().map(Peer::to_string).collect::<Vec<_>>();
     let peers: BTreeMap<String, Vec<String>> =
         victims.iter().map(|(node, peers)| (node.clone(), words(peers))).collect();
-    record.note_cut_from(&peers);
+    record.note_peers(if deed.cut().is_some() { CUT_FROM } else { LINKS_WITH }, &peers);
 }

@@ -6,6 +6,8 @@ use crate::shipped;
 use model::settings::Acks;
 use proptest::prelude::*;
 
+mod links;
+
 const SMALL: &str = "schema = 1\nname = \"small\"\n[[fault]]\nname = \"kill\"\non = \"leader\"\n";
 
 fn problem(text: &str) -> String {

@@ -96,6 +96,9 @@ fn disks_that_fail_or_fill_up_or_grow_old_cost_no_acknowledged_record() {
 #[test]
 fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let cut = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"nodes\"\n";
+    let lost = "[[fault]]\nname = \"lose-response\"\non = \"leader\"\n";
+    let why = refusal(&plan(lost)).expect("there is no proxy");
+    assert!(why.contains("`lose-response` can't be simulated"), "{why}");
     for (more, expected) in [
         ("connections = \"established\"\n", "`cut` with connections = \"established\" can't be"),
         ("how = \"reject\"\n", "`cut` with how = \"reject\" can't be simulated"),

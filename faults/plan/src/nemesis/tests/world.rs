@@ -245,7 +245,7 @@ impl World {
                 let node = &self.nodes[name];
                 let in_effect = match self.deeds.get(fault) {
                     None => false,
-                    Some(deed) if deed.resource() == Resource::Network => {
+                    Some(deed) if deed.resource() != Resource::Process => {
                         node.cuts.contains_key(fault)
                     }
                     Some(Deed::OldSnapshot) => node.disk.contains(fault),
@@ -298,7 +298,12 @@ impl World {
                 node.fenced = true;
                 node.wiped |= deed == Deed::Wipe;
             }
-            Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
+            // The worst that links can come to here: nothing is carried.
+            Deed::Cut(_)
+            | Deed::Isolate { .. }
+            | Deed::Flap { .. }
+            | Deed::Split { .. }
+            | Deed::Link(_) => {
                 let peers = peers.to_vec();
                 node.cuts.insert(fault, Cutoff { peers, since_ms: now_ms, whole: false });
             }
@@ -313,7 +318,7 @@ impl World {
         let node = self.nodes.get_mut(name).expect("a node of ours");
         node.disk.remove(&fault);
         match self.deeds.get(&fault).map(|deed| deed.resource()) {
-            Some(Resource::Network) => {
+            Some(Resource::Network | Resource::Links) => {
                 let was_cut = node.cuts.remove(&fault).is_some();
                 node.since_ms = if was_cut { self.now_ms } else { node.since_ms };
             }
