@@ -245,13 +245,13 @@ impl World {
                 let node = &self.nodes[name];
                 let in_effect = match self.deeds.get(fault) {
                     None => false,
-                    Some(deed) if deed.resource() != Resource::Process => {
-                        node.cuts.contains_key(fault)
-                    }
                     Some(Deed::OldSnapshot) => node.disk.contains(fault),
-                    Some(deed) if deed.resource() == Resource::Disk => node.disk.contains(fault),
-                    Some(Deed::Stall | Deed::Stutter { .. }) => node.stalled,
-                    Some(_) => node.down,
+                    Some(deed) => match (deed.resource(), deed) {
+                        (Resource::Disk, _) => node.disk.contains(fault),
+                        (Resource::Network | Resource::Links, _) => node.cuts.contains_key(fault),
+                        (Resource::Process, Deed::Stall | Deed::Stutter { .. }) => node.stalled,
+                        (Resource::Process, _) => node.down,
+                    },
                 };
                 let (fault, node) = (*fault, name.clone());
                 let evidence = format!("in effect: {in_effect}");
@@ -270,8 +270,8 @@ impl World {
         let node = self.nodes.get_mut(name).expect("a node of ours");
         let is_process = deed.resource() == Resource::Process;
         assert!(!is_process || !(node.down || node.stalled), "{name} is hit while it is hurt");
-        let is_cut = deed.resource() == Resource::Network;
-        assert_eq!(is_cut, !peers.is_empty(), "fault {fault}");
+        let has_peers = matches!(deed.resource(), Resource::Network | Resource::Links);
+        assert_eq!(has_peers, !peers.is_empty(), "fault {fault}");
         assert!(!peers.contains(&Peer::Node(name.to_string())), "{name} is its own peer");
         let is_hurt = node.down || node.stalled || !node.cuts.is_empty() || !node.disk.is_empty();
         self.stacked += usize::from(is_hurt);
