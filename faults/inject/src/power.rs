@@ -11,11 +11,17 @@
 mod full;
 
 use crate::net::run;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longer than any child takes to run its program.
+const BUSY_MAX: Duration = Duration::from_secs(3);
 
 /// A file system in a file, mounted where a node keeps its data.
 #[derive(Debug)]
@@ -82,7 +88,7 @@ impl Disk {
         // A file that is open holds the mount.
         self.ballast = None;
         if self.is_mounted()? {
-            run("umount", &[&text(&self.directory)?], "")?;
+            self.unmount()?;
         }
         self.mount()?;
         self.bytes_at_cut = None;
@@ -101,13 +107,33 @@ impl Disk {
         let copy = self.directory.with_extension("kept");
         let (from, to) = (text(&self.directory)?, text(&copy)?);
         run("cp", &["-a", "--sparse=always", &from, &to], "")?;
-        run("umount", &[&from], "")?;
+        self.unmount()?;
         fs::remove_dir(&self.directory)?;
         fs::rename(&copy, &self.directory)
     }
 
     fn mount(&self) -> io::Result<()> {
         run("mount", &["-o", "loop", &text(&self.image)?, &text(&self.directory)?], "").map(|_| ())
+    }
+
+    /// What this process has open is open in each child of its own, too, until that runs its program: a disk that nobody uses
+    /// may be busy for a moment.
+    fn unmount(&self) -> io::Result<()> {
+        let until = Instant::now() + BUSY_MAX;
+        loop {
+            match rustix::mount::unmount(&self.directory, UnmountFlags::empty()) {
+                Err(Errno::BUSY) if Instant::now() < until => {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+                Err(Errno::BUSY) => {
+                    let directory = self.directory.display();
+                    let why = "target is busy: a process has files open there";
+                    return Err(io::Error::other(format!("cannot unmount {directory}: {why}")));
+                }
+                Err(error) => return Err(error.into()),
+                Ok(()) => return Ok(()),
+            }
+        }
     }
 
     /// A mount point is on another device than its parent.
