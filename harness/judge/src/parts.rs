@@ -3,6 +3,7 @@
 use super::Inputs;
 use super::durability::{Covered, acknowledged, covered, withdrawn};
 use super::sentence::number;
+use model::facts::ProducerFacts;
 use model::fault::{FaultRecord, FaultState};
 use model::finding::{Finding, Kind};
 use model::history::Session;
@@ -85,10 +86,9 @@ pub(super) fn unless_withdrawn(finding: &Finding, inputs: &Inputs) -> Weight {
     }
 }
 
-fn producer<'a>(finding: &Finding, inputs: &Inputs<'a>) -> Option<&'a ProducerSettings> {
+fn producer<'a>(finding: &Finding, inputs: &Inputs<'a>) -> Option<&'a ProducerFacts> {
     let session: Session = finding.ids.first()?.session;
-    let producer = inputs.facts.producers.iter().find(|known| known.session == session)?;
-    Some(&producer.settings)
+    inputs.facts.producers.iter().find(|known| known.session == session)
 }
 
 pub(super) fn integrity(inputs: &Inputs) -> Promise {
@@ -111,11 +111,20 @@ fn for_producers(
 ) -> Promise {
     let (with, without) = promised;
     let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings, None));
-    let weigh = |finding: &Finding| match producer(finding, inputs) {
+    let weigh = |finding: &Finding| {
+        match producer(finding, inputs) {
         // A log that lost records has forgotten their producers with them, and takes what is sent again for new.
-        Some(settings) if has_it(settings, Some(finding)) => as_a_loss(finding, inputs),
+        Some(of) if has_it(&of.settings, Some(finding)) => match as_a_loss(finding, inputs) {
+            Weight::Broken if begins_anew(of, finding) => Weight::Unknown(
+                "the client library had given up a send for its age, begins a new epoch then, and what it sends again in that \
+                 is new to the broker (KIP-98 promises for one epoch); whose doing it was stands in the segments alone"
+                    .into(),
+            ),
+            weight => weight,
+        },
         Some(_) => Weight::Outside(without.into()),
         None => Weight::Unknown("the history does not say how they were sent".into()),
+    }
     };
     let mut promise = part(name, if any { with } else { without }, &[kind], inputs, weigh);
     if !any && promise.verdict == Word::Held {
@@ -123,6 +132,14 @@ fn for_producers(
         promise.because = format!("{} Nothing was promised.", promise.because);
     }
     promise
+}
+
+/// The producer may have begun a new epoch before the records of the finding were all answered: until then the library may
+/// send them again.
+fn begins_anew(of: &ProducerFacts, finding: &Finding) -> bool {
+    let of_client = finding.evidence.iter().filter(|step| step.what != "polled");
+    let last_ms = of_client.map(|step| step.at_ms).chain(finding.last_ack_ms).max();
+    of.timed_out_ms.is_some_and(|timed_out_ms| last_ms.is_none_or(|last| timed_out_ms <= last))
 }
 
 pub(super) fn idempotence(inputs: &Inputs) -> Promise {

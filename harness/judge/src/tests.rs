@@ -385,6 +385,16 @@ fn a_log_that_lost_records_has_forgotten_their_producers() {
 }
 
 #[test]
+fn a_library_that_gave_up_a_send_begins_a_new_epoch() {
+    for (kind, name) in [(Kind::Duplicate, "idempotence"), (Kind::Reordered, "order")] {
+        let run =
+            |timed_out_ms| all(2).found(kind, 2, Some((20_000, 20_000))).timed_out(timed_out_ms);
+        part_is(run(15_000), name, Word::Unknown, "new epoch");
+        part_is(run(25_000), name, Word::Broken, "2 ");
+    }
+}
+
+#[test]
 fn duplicates_and_order_by_what_the_client_asked_for() {
     for (idempotence, retries, in_flight, duplicate, reordered) in [
         (true, 10, 5, Word::Broken, Word::Broken),

@@ -45,6 +45,9 @@ pub use spill::{Spill, SpillError};
 use std::collections::BTreeMap;
 use transactions::Transactions;
 
+/// What librdkafka calls a send that it gave up for its age.
+const TIMED_OUT: &str = "MessageTimedOut";
+
 /// What a check needs to be told.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -224,7 +227,14 @@ impl Checker {
             Event::Send { .. } | Event::Sent { .. } | Event::Polled { .. } if self.has_failed() => {
             }
             Event::Send { id, log, .. } => self.send(*id, *log),
-            Event::Sent { id, outcome, .. } => self.sent(*id, *outcome),
+            Event::Sent { id, outcome, error } => {
+                if *outcome == Outcome::Info && error.as_deref() == Some(TIMED_OUT) {
+                    let producer = self.producers.get_mut(&id.session.0);
+                    let now_ms = u64::from(self.now_ms);
+                    producer.map(|of| of.timed_out_ms.get_or_insert(now_ms));
+                }
+                self.sent(*id, *outcome);
+            }
             Event::Polled { reader, pass, log, records } => {
                 self.polled(*reader, *pass, *log, records)
             }
@@ -280,6 +290,7 @@ impl Checker {
                     fail: 0,
                     info: 0,
                     unacknowledged: 0,
+                    timed_out_ms: None,
                 };
                 self.producers.entry(session.0).or_insert(facts);
             }

@@ -27,6 +27,10 @@ pub struct ProducerFacts {
     pub fail: u64,
     pub info: u64,
     pub unacknowledged: u64,
+    /// When the library first gave one of its sends up for its age. An idempotent librdkafka producer then begins a new epoch,
+    /// and what it sends again in that is new to the broker (`rd_kafka_idemp_drain_epoch_bump`, rdkafka_broker.c).
+    #[serde(default)]
+    pub timed_out_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,6 +66,7 @@ impl Run {
             fail: 0,
             info: 0,
             unacknowledged: if unacknowledged { 1000 } else { 0 },
+            timed_out_ms: None,
         };
         let log = LogFacts {
             log: QUEUE,
@@ -191,6 +192,12 @@ impl Run {
 
     pub(super) fn producer(mut self, change: impl FnOnce(&mut ProducerSettings)) -> Run {
         change(&mut self.facts.producers[0].settings);
+        self
+    }
+
+    /// The library gave up a send of the producer's for its age.
+    pub(super) fn timed_out(mut self, at_ms: u64) -> Run {
+        self.facts.producers[0].timed_out_ms = Some(at_ms);
         self
     }
 

@@ -53,6 +53,18 @@ fn an_indeterminate_write_may_be_there_or_not() {
 }
 
 #[test]
+fn the_first_send_that_the_library_gave_up_for_its_age_is_remembered() {
+    let told = |outcome: Outcome, error: &str| {
+        let error = Some(error.to_owned());
+        let history = History::new().send(0).event(Event::Sent { id: id(0), outcome, error });
+        history.send(1).info(1).finally(0, &[]).check().facts.producers[0].timed_out_ms
+    };
+    assert!(told(Outcome::Info, "MessageTimedOut").is_some());
+    assert_eq!(told(Outcome::Info, "PurgeQueue"), None);
+    assert_eq!(told(Outcome::Fail, "MessageTimedOut"), None);
+}
+
+#[test]
 fn a_failed_write_that_stays_away_is_fine() {
     all_valid(&History::new().send(0).fail(0).written(1..2).finally(2, &[(1, 1)]).check());
 }
