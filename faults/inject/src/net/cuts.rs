@@ -116,12 +116,16 @@ impl Cuts {
 
     pub fn in_effect(&mut self, fault: u32, node: &str, world: &World) -> Result<String, String> {
         let laid = self.laid.get_mut(&(fault, node.to_string())).ok_or("nothing was done to it")?;
-        let met = match laid.cut.connections {
-            Connections::All => laid.lost_datagrams(fault, node, world),
-            Connections::Established => laid.met_now(fault, node, world, |_| 1),
-            Connections::New => laid.lost_dials(fault, node, world),
+        let waiting = match laid.cut.connections {
+            Connections::All => laid.lost_datagrams(world),
+            // Nothing of ours stood before the cut: what the nodes send has to do.
+            Connections::Established => Ok(None),
+            Connections::New => laid.lost_dials(world),
         };
-        met.map_err(|error| error.to_string())?
+        match waiting.map_err(|error| error.to_string())? {
+            Some(waiting) => Err(waiting),
+            None => laid.met_now(fault, node, world).map_err(|error| error.to_string())?,
+        }
     }
 
     pub fn over(&mut self, fault: u32, node: &str, world: &World) -> Result<String, String> {
@@ -207,13 +211,8 @@ impl Laid {
         Ok(connected)
     }
 
-    /// A datagram of ours was lost on every way, and counted.
-    fn lost_datagrams(
-        &mut self,
-        fault: u32,
-        node: &str,
-        world: &World,
-    ) -> io::Result<Result<String, String>> {
+    /// Why it can't be said yet that a datagram of ours was lost on every way.
+    fn lost_datagrams(&mut self, world: &World) -> io::Result<Option<String>> {
         let mut waiting = None;
         for way in self.ways.clone() {
             match self.datagram_came(&way, world)? {
@@ -224,19 +223,11 @@ impl Laid {
             let sent = world.send(&way.from, &way.to)?;
             self.sent.insert(way, sent);
         }
-        match waiting {
-            Some(waiting) => Ok(Err(waiting)),
-            None => self.met_now(fault, node, world, |sources| sources as u64),
-        }
+        Ok(waiting)
     }
 
-    /// Dials of ours did not come about on any way, and were counted.
-    fn lost_dials(
-        &mut self,
-        fault: u32,
-        node: &str,
-        world: &World,
-    ) -> io::Result<Result<String, String>> {
+    /// Why it can't be said yet that dials of ours did not come about on any way.
+    fn lost_dials(&mut self, world: &World) -> io::Result<Option<String>> {
         let mut waiting = None;
         for way in self.ways.clone() {
             let begun = self.dials.contains_key(&way);
@@ -247,26 +238,17 @@ impl Laid {
                 waiting = waiting.or(Some(format!("{way}: nothing is known yet")));
             }
         }
-        match waiting {
-            Some(waiting) => Ok(Err(waiting)),
-            None => self.met_now(fault, node, world, |sources| sources as u64),
-        }
+        Ok(waiting)
     }
 
-    /// How many packets met the rules, if they are enough at each end: `enough` by the number of ways that end there.
-    fn met_now(
-        &self,
-        fault: u32,
-        node: &str,
-        world: &World,
-        enough: impl Fn(usize) -> u64,
-    ) -> io::Result<Result<String, String>> {
+    /// How many packets met the rules, if there was one for each way at its end.
+    fn met_now(&self, fault: u32, node: &str, world: &World) -> io::Result<Result<String, String>> {
         let table = rules::table(fault, node);
         let mut total = 0;
         let mut missing = None;
         for (end, sources) in by_end(&self.ways) {
             let packets = world.inside(end, || rules::packets(&table))?;
-            if packets < enough(sources.len()) {
+            if packets < sources.len() as u64 {
                 missing = Some(format!("at {end} {packets} packets met it"));
             }
             total += packets;
