@@ -317,6 +317,14 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Whether a fault on it may end a node: one whose disk fails ends by itself.
+    pub fn ends_nodes(self) -> bool {
+        match self {
+            Resource::Process | Resource::Disk => true,
+            Resource::Network | Resource::Links => false,
+        }
+    }
+
     /// Whether two faults on it may be on one node at the same time.
     pub fn stacks(self) -> bool {
         match self {

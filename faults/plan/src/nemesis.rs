@@ -22,7 +22,6 @@ mod recipe_run;
 mod roles;
 
 use crate::deed::Deed;
-use crate::deed::Resource;
 use crate::plan::{Limits, Peers, Pick, Plan};
 use crate::schedule::{Item, Schedule, What};
 use crate::target::{Action, Event, Topology};
@@ -181,16 +180,17 @@ impl Nemesis {
 
     /// Nodes that are under a fault now, or not yet seen to be free of it.
     pub fn damaged(&self) -> BTreeSet<String> {
-        let damaging = self.damages.values().filter(|damage| damage.is_damaging());
-        damaging.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
+        self.damaging().flat_map(|damage| damage.nodes().map(str::to_string)).collect()
+    }
+
+    fn damaging(&self) -> impl Iterator<Item = &Damage> {
+        self.damages.values().filter(|damage| damage.is_damaging())
     }
 
     /// Nodes whose processes a fault has ended or stopped, or may have, and not yet brought back.
     pub fn downed(&self) -> BTreeSet<String> {
-        let damaging = self.damages.values().filter(|damage| damage.is_damaging());
-        // A node whose disk fails ends by itself.
-        let processes = damaging.filter(|damage| damage.resource() != Resource::Network);
-        processes.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
+        let may_have_ended = self.damaging().filter(|damage| damage.resource().ends_nodes());
+        may_have_ended.flat_map(|damage| damage.nodes().map(str::to_string)).collect()
     }
 
     /// When the next [`Event::Tick`] is wanted at the latest; `None` when nothing is left to do.
@@ -363,8 +363,7 @@ impl Nemesis {
         if resource.stacks() {
             return None;
         }
-        let damaging = self.damages.values().filter(|damage| damage.is_damaging());
-        let alike = damaging.filter(|damage| damage.deed().resource() == resource);
+        let alike = self.damaging().filter(|damage| damage.resource() == resource);
         let mut hit = alike.flat_map(|damage| damage.nodes());
         hit.find(|node| victims.contains_key(*node)).map(str::to_string)
     }

@@ -108,11 +108,6 @@ impl Damage {
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.hits.iter().map(|hit| hit.node.as_str())
     }
-
-    pub fn deed(&self) -> Deed {
-        self.deed
-    }
-
     /// Nodes that it may still keep from the cluster: those that it hit, and who is on the other end of its cuts.
     pub fn holds_back(&self) -> BTreeSet<String> {
         let hits = self.hits.iter().filter(|hit| self.is_damaging() && hit.seen_over.is_none());
@@ -277,7 +272,7 @@ impl Damage {
         }
         let fault = self.id;
         let waited_ms = now_ms - record.healed_ms.unwrap_or(now_ms);
-        let patient = self.deed.resource() != Resource::Network || waited_ms < AGREE_WITHIN_MS;
+        let patient = self.deed.resource().ends_nodes() || waited_ms < AGREE_WITHIN_MS;
         let probe_now = self.probe_is_due(now_ms);
         for hit in self.hits.iter_mut().filter(|hit| !hit.over) {
             let asked_long_ago =
