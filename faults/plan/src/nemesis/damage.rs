@@ -108,6 +108,7 @@ impl Damage {
     pub fn nodes(&self) -> impl Iterator<Item = &str> {
         self.hits.iter().map(|hit| hit.node.as_str())
     }
+
     /// Nodes that it may still keep from the cluster: those that it hit, and who is on the other end of its cuts.
     pub fn holds_back(&self) -> BTreeSet<String> {
         let hits = self.hits.iter().filter(|hit| self.is_damaging() && hit.seen_over.is_none());
