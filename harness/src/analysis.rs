@@ -4,11 +4,13 @@
 mod reached;
 
 use crate::measure::{Measure, Measured};
+use crate::replicas;
 use crate::run_record::RunRecord;
 use checker::Checker;
 use model::cluster::Observation;
 use model::facts::HistoryFacts;
 use model::fault::FaultRecord;
+use model::replicas::ReplicaReport;
 use model::settings::{Acks, ProducerSettings, TopicSettings};
 use model::verdict::{Reached, Verdict};
 use reports::facts::{Facts, RunInfo};
@@ -21,6 +23,8 @@ pub struct Recorded {
     pub measure: Measure,
     pub faults: Vec<FaultRecord>,
     pub observations: Vec<Observation>,
+    /// What the replicas' own files hold; `None`: the run did not get so far as to look.
+    pub replicas: Option<ReplicaReport>,
 }
 
 /// What the checker is told of a run: a reader that gets nothing for as long as replicas are given to be in sync is stuck.
@@ -31,17 +35,20 @@ pub fn checker_options(settle_ms: u64) -> checker::Options {
 
 /// Checks, measures, judges.
 pub fn analyse(recorded: Recorded) -> Facts {
-    let Recorded { record, mut checker, measure, faults, observations } = recorded;
+    let Recorded { record, mut checker, measure, faults, observations, replicas } = recorded;
     if let Some(because) = &record.cut {
         checker.history_was_cut(because);
     }
-    let report = checker.finish();
+    let mut report = checker.finish();
+    let replicas = replicas.filter(|report| !report.logs.is_empty());
+    report.checks.extend(replicas.as_ref().map(replicas::check));
     let measured = measure.finish(&faults, &observations);
     let judgement = judge::judge(judge::Inputs {
         checks: &report.checks,
         counts: &report.counts,
         facts: &report.facts,
         faults: &faults,
+        replicas: replicas.as_ref(),
         cluster: &observations,
         brokers: &record.brokers,
         baseline: measured.has_baseline(&faults).then_some(measured.availability.baseline),

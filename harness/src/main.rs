@@ -16,6 +16,7 @@ mod observer;
 mod progress;
 mod recorder;
 mod render;
+mod replicas;
 mod run_record;
 mod runner;
 mod spill;

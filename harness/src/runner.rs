@@ -18,9 +18,10 @@ use crate::live::Follower;
 use crate::measure::Measure;
 use crate::progress::Progress;
 use crate::recorder::{Clock, Recorder, wall_ms};
+use crate::replicas::{self, Ended};
 use crate::run_record::{self, RunRecord, State};
 use crate::spill::FileSpill;
-use crate::store::{RunDir, Store};
+use crate::store::{REPLICAS, RunDir, Store};
 use crate::target::bundled::Bundled;
 use crate::target::kafka::Kafka;
 use crate::target::local::{Layout, Local};
@@ -28,7 +29,7 @@ use crate::target::{Software, cluster_id};
 use anyhow::{Context, Result};
 use checker::Checker;
 use clients::producer::Sessions;
-use inject::{UndoLog, World};
+use inject::{Nodes, UndoLog, World};
 pub use load::TOPIC;
 use load::{Load, Shared};
 use model::history::{Event, Phase, TopicRef};
@@ -102,9 +103,9 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
 
     let mut live = Live::start(&request, run.clone(), record, cluster, clock, undo.clone())?;
     let recorded = live.go();
-    let Live { cluster: mut stopped, progress, .. } = live;
+    let Live { cluster: mut stopped, progress, ended, .. } = live;
     stopped.stop_all(STOP_GRACE);
-    let recorded = match recorded {
+    let mut recorded = match recorded {
         Ok(recorded) => recorded,
         Err(error) => {
             progress.finish();
@@ -112,6 +113,11 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
             return Err(error);
         }
     };
+    if recorded.record.interrupted.is_none() {
+        let replicas = replicas::compare(&ended, |node| stopped.data_dir(node));
+        run.write_json(REPLICAS, &replicas)?;
+        recorded.replicas = Some(replicas);
+    }
     let interrupted = recorded.record.interrupted.is_some();
     let mut facts = analysis::analyse(recorded);
     let excerpts = collect::excerpts(&run, &facts);
@@ -209,6 +215,8 @@ struct Live<'a> {
     clock: Clock,
     undo: UndoLog,
     progress: Progress,
+    /// The logs as the final reads left them.
+    ended: Vec<Ended>,
 }
 
 impl<'a> Live<'a> {
@@ -224,7 +232,19 @@ impl<'a> Live<'a> {
         let expected_ms = 2_000 + time.baseline.0 + time.run.0 + 12_000;
         let progress = Progress::start(request.progress, request.quiet, expected_ms);
         let (plan, interrupt, request_seed) = (request.plan, request.interrupt, request.seed);
-        Ok(Live { plan, request_seed, interrupt, run, record, cluster, clock, undo, progress })
+        let ended = Vec::new();
+        Ok(Live {
+            plan,
+            request_seed,
+            interrupt,
+            run,
+            record,
+            cluster,
+            clock,
+            undo,
+            progress,
+            ended,
+        })
     }
 
     /// Everything between an empty cluster and a complete record of what happened.
@@ -281,7 +301,8 @@ impl<'a> Live<'a> {
         history?;
         self.record.state = State::Recorded;
         self.run.write_json("run.json", &self.record)?;
-        Ok(Recorded { record: self.record.clone(), checker, measure, faults, observations })
+        let (record, replicas) = (self.record.clone(), None);
+        Ok(Recorded { record, checker, measure, faults, observations, replicas })
     }
 
     /// Baseline and faults, heal, settle, final reads.
@@ -318,7 +339,8 @@ impl<'a> Live<'a> {
         );
         shared.recorder.note(Event::Phase { phase: Phase::FinalReads });
         load.finish_readers()?;
-        final_reads::read(self.plan, topics, shared, &twice)?;
+        let brokers = &self.record.brokers;
+        self.ended = final_reads::read(self.plan, topics, brokers, shared, &twice)?;
         let counters = &follower.counters;
         let polled = counters.polled.load(std::sync::atomic::Ordering::Relaxed);
         self.progress.phase(

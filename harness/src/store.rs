@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What a run's replicas held, against each other.
+pub const REPLICAS: &str = "replicas.json";
+
 /// The directory that holds all runs; `store` in the working directory unless told otherwise.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -7,6 +7,7 @@
 mod durability;
 mod groups;
 mod parts;
+mod replicas;
 mod sentence;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use model::cluster::Observation;
 use model::facts::HistoryFacts;
 use model::fault::FaultRecord;
 use model::finding::{Check, Counts};
+use model::replicas::ReplicaReport;
 use model::verdict::{Promise, Word};
 use std::collections::BTreeMap;
 
@@ -40,6 +42,8 @@ pub struct Inputs<'a> {
     pub facts: &'a HistoryFacts,
     /// Every fault in its last state.
     pub faults: &'a [FaultRecord],
+    /// What the replicas' own files hold, where somebody looked.
+    pub replicas: Option<&'a ReplicaReport>,
     pub cluster: &'a [Observation],
     /// Broker ids by node name (`n1` → 1), for the nodes that are brokers.
     pub brokers: &'a BTreeMap<String, i32>,
@@ -71,11 +75,14 @@ pub fn judge(inputs: Inputs<'_>) -> Judgement {
         durability::promise(&inputs, promise.clone()),
         parts::integrity(&inputs),
         parts::agreement(&inputs),
+    ];
+    promises.extend(replicas::promise(&inputs));
+    promises.extend([
         transactions::isolation(&inputs),
         parts::idempotence(&inputs),
         parts::order(&inputs),
         parts::reading(&inputs),
-    ];
+    ]);
     promises.extend(transactions::atomicity(&inputs));
     promises.extend(groups::processing(&inputs));
     promises.extend(groups::commits(&inputs));

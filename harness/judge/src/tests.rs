@@ -1,5 +1,6 @@
 //! Literal runs, and the word that each deserves.
 
+mod replicas;
 mod run;
 
 use super::*;
@@ -509,6 +510,7 @@ fn nothing_at_all_is_judged_without_a_panic() {
         counts: &Counts::default(),
         facts: &HistoryFacts::default(),
         faults: &[],
+        replicas: None,
         cluster: &[],
         brokers: &BTreeMap::new(),
         baseline: None,

@@ -261,6 +261,7 @@ impl Play<'_> {
                 counts: &report.counts,
                 facts: &report.facts,
                 faults: &faults,
+                replicas: None,
                 cluster: &world.observer.seen,
                 brokers: &brokers,
                 baseline: None,

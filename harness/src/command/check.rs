@@ -7,7 +7,7 @@ use crate::history_file::{self, Form};
 use crate::measure::Measure;
 use crate::run_record::RunRecord;
 use crate::spill::FileSpill;
-use crate::store::RunDir;
+use crate::store::{REPLICAS, RunDir};
 use anyhow::Result;
 use checker::Checker;
 use checker::operations::{Cleanup, OperationChecker, Via, number_of};
@@ -123,7 +123,9 @@ pub fn facts_of(run: &RunDir) -> Result<Facts> {
         record.interrupted = Some("the harness ended before the run did".to_string());
     }
     let faults = faults.into_values().collect();
-    Ok(analysis::analyse(Recorded { record, checker, measure, faults, observations }))
+    let compared = run.file(REPLICAS).exists();
+    let replicas = compared.then(|| run.read_json(REPLICAS)).transpose()?;
+    Ok(analysis::analyse(Recorded { record, checker, measure, faults, observations, replicas }))
 }
 
 /// A history without its run: checks only, nobody knows what was promised.

@@ -101,9 +101,8 @@ fn plans() -> Rows {
 
 fn checks() -> Rows {
     use model::finding::Kind;
-    // Nobody looks for these two yet: replicas are not compared, and what never recovered is the liveness promise's to say.
-    let is_looked_for =
-        |kind: &Kind| !matches!(kind, Kind::ReplicaDivergence | Kind::NeverRecovered);
+    // What never recovered is the liveness promise's to say.
+    let is_looked_for = |kind: &Kind| *kind != Kind::NeverRecovered;
     Kind::all()
         .filter(is_looked_for)
         .map(|kind| (kind.as_str().to_string(), kind.about().to_string()))

@@ -5,7 +5,8 @@
 
 use super::load::{self, Load, Shared};
 use super::up::{MadeTopic, wait_for, whole_topics};
-use admin::{Admin, OffsetSpec};
+use crate::replicas::Ended;
+use admin::{Admin, OffsetSpec, Topic};
 use anyhow::Result;
 use clients::History;
 use clients::reader::{self, ReaderTask};
@@ -72,16 +73,18 @@ fn not_whole(admin: &mut Admin, plan: &Plan, error: &str) -> Vec<String> {
         .collect()
 }
 
-/// Finds every log's bounds, writes them down, and reads everything with independent readers.
+/// Finds every log's bounds, writes them down, and reads everything with independent readers. Answers the logs that have an
+/// agreed end.
 pub fn read(
     plan: &Plan,
     topics: &[MadeTopic],
+    brokers: &BTreeMap<String, i32>,
     shared: &Shared,
     interrupted: &dyn Fn() -> bool,
-) -> Result<()> {
+) -> Result<Vec<Ended>> {
     let mut admin = Admin::new(&shared.bootstrap, Duration::from_secs(2));
     let limit = Duration::from_millis(plan.time.settle.0);
-    let mut readers = Vec::new();
+    let (mut readers, mut ended) = (Vec::new(), Vec::new());
     for (topic_ref, topic) in (0..).map(TopicRef).zip(topics) {
         let mut ends = BTreeMap::new();
         for partition in 0..plan.topic.partitions {
@@ -95,6 +98,10 @@ pub fn read(
             let log = LogRef { topic: topic_ref, partition };
             shared.recorder.note(Event::LogBounds { log, leader_epoch, start, end, settled: true });
             ends.insert(partition, end);
+            // Each replica compacts its log when it likes.
+            if !topic.settings.cleanup_policy.contains("compact") {
+                ended.push(Ended { log, topic: topic.name.clone(), end, nodes: Ok(Vec::new()) });
+            }
         }
         for _ in 0..FINAL_READERS {
             let name = format!("final{}", readers.len() + 1);
@@ -113,7 +120,35 @@ pub fn read(
             .join()
             .map_err(|_| anyhow::anyhow!("a final reader panicked: a bug in highwater"))??;
     }
-    Ok(())
+    let names = plan.topics();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let asked = wait_for("it is known which replicas are in sync", limit, interrupted, || {
+        admin.topics(&names).map_err(|error| error.to_string())
+    });
+    in_sync(asked.map_err(|error| format!("{error:#}")), brokers, &mut ended);
+    Ok(ended)
+}
+
+/// Who has a replica in sync of each log now, after its end was settled: whoever has holds everything below it.
+fn in_sync(
+    topics: Result<Vec<Topic>, String>,
+    brokers: &BTreeMap<String, i32>,
+    ended: &mut [Ended],
+) {
+    for log in ended {
+        log.nodes = topics.as_ref().map_err(String::clone).map(|topics| {
+            let partitions = topics.iter().filter(|topic| topic.name == log.topic);
+            let mut partitions = partitions.flat_map(|topic| &topic.partitions);
+            let found = partitions.find(|found| found.partition == log.log.partition);
+            let mut nodes: Vec<(bool, String)> = brokers
+                .iter()
+                .filter(|(_, id)| found.is_some_and(|found| found.isr.contains(id)))
+                .map(|(name, id)| (found.is_none_or(|found| found.leader != *id), name.clone()))
+                .collect();
+            nodes.sort();
+            nodes.into_iter().map(|(_, name)| name).collect()
+        });
+    }
 }
 
 /// Start and end of a log, asked for twice within one leader epoch.

@@ -9,5 +9,6 @@ pub mod fault;
 pub mod finding;
 pub mod history;
 pub mod operation;
+pub mod replicas;
 pub mod settings;
 pub mod verdict;

@@ -6,6 +6,7 @@ use model::facts::{LogFacts, ProducerFacts, TopicFacts};
 use model::fault::{Destroys, FaultState, Role};
 use model::finding::{CheckVerdict, Evidence, Finding, Kind};
 use model::history::{LogRef, RecordId, Session, TopicRef};
+use model::replicas::ReplicaReport;
 use model::settings::{Acks, ProducerSettings, TopicSettings};
 
 /// A run with one log of three replicas, in which records were acknowledged from 1 s to 60 s.
@@ -14,6 +15,7 @@ pub(super) struct Run {
     pub(super) counts: Counts,
     pub(super) facts: HistoryFacts,
     pub(super) faults: Vec<FaultRecord>,
+    pub(super) replicas: Option<ReplicaReport>,
     pub(super) cluster: Vec<Observation>,
     pub(super) brokers: BTreeMap<String, i32>,
     pub(super) baseline: Option<f64>,
@@ -107,6 +109,7 @@ impl Run {
             counts,
             facts,
             faults: Vec::new(),
+            replicas: None,
             cluster: Vec::new(),
             brokers: [1, 2, 3].map(|id| (format!("n{id}"), id)).into(),
             baseline: Some(1.0),
@@ -259,6 +262,7 @@ impl Run {
             counts: &self.counts,
             facts: &self.facts,
             faults: &self.faults,
+            replicas: self.replicas.as_ref(),
             cluster: &self.cluster,
             brokers: &self.brokers,
             baseline: self.baseline,

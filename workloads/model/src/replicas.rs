@@ -1,0 +1,36 @@
+//! What the replicas of each log hold on their disks once everything has stopped, compared with each other.
+
+use crate::history::LogRef;
+use serde::{Deserialize, Serialize};
+
+/// One run's comparison: `replicas.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    pub logs: Vec<LogReplicas>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogReplicas {
+    pub log: LogRef,
+    pub topic: String,
+    /// Who had a replica in sync, `n1`, `n2`, …: each is compared with the first.
+    pub nodes: Vec<String>,
+    /// The offsets that were compared: from the latest beginning of any replica to the end of the log, which is not in it.
+    pub from: i64,
+    pub to: i64,
+    /// One for each node that differs from the first.
+    pub differences: Vec<ReplicaDifference>,
+    /// Why they could not be compared.
+    pub not_compared: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaDifference {
+    pub nodes: [String; 2],
+    pub first_offset: i64,
+    pub last_offset: i64,
+    /// How many offsets differ, of those from the first to the last.
+    pub offsets: u64,
+    /// The first of it, in words.
+    pub what: String,
+}
