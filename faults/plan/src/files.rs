@@ -3,7 +3,7 @@
 //! Promises: plain data that can be copied, printed as a plan writes it and read again. A pattern looks at the path below the
 //! data directory, with `/` between its parts.
 
-use crate::text::{TEXT_BYTES_MAX, Text};
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -31,12 +31,12 @@ impl Operation {
 }
 
 /// The longest pattern.
-pub const PATTERN_BYTES_MAX: usize = TEXT_BYTES_MAX;
+pub const PATTERN_BYTES_MAX: usize = 96;
 
 /// A part of a path; `*` in it stands for any characters. The empty one is a part of every path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Pattern(Text);
+pub struct Pattern(Text<PATTERN_BYTES_MAX>);
 
 impl Pattern {
     /// The part of every path.

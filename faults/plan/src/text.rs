@@ -5,21 +5,19 @@
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// The longest one.
-pub const TEXT_BYTES_MAX: usize = 96;
-
+/// Up to so many bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text {
-    bytes: [u8; TEXT_BYTES_MAX],
+pub struct Text<const MAX: usize> {
+    bytes: [u8; MAX],
     len: u8,
 }
 
-impl Text {
-    pub const EMPTY: Text = Text { bytes: [0; TEXT_BYTES_MAX], len: 0 };
+impl<const MAX: usize> Text<MAX> {
+    pub const EMPTY: Text<MAX> = Text { bytes: [0; MAX], len: 0 };
 
     /// `None`: too long.
-    pub fn new(text: &str) -> Option<Text> {
-        let mut bytes = [0; TEXT_BYTES_MAX];
+    pub fn new(text: &str) -> Option<Text<MAX>> {
+        let mut bytes = [0; MAX];
         bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
         Some(Text { bytes, len: u8::try_from(text.len()).ok()? })
     }
@@ -29,19 +27,19 @@ impl Text {
     }
 }
 
-impl fmt::Display for Text {
+impl<const MAX: usize> fmt::Display for Text<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl fmt::Debug for Text {
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.as_str())
     }
 }
 
-impl Serialize for Text {
+impl<const MAX: usize> Serialize for Text<MAX> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.as_str())
     }

@@ -12,12 +12,18 @@ const BROKERS_MAX: usize = 31;
 /// Copying a log to a new replica takes as long as it takes.
 const REASSIGN_MS: u64 = 60_000;
 
+/// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
+pub const WORD_BYTES_MAX: usize = 48;
+
+/// A setting's name, or its value.
+pub type Word = Text<WORD_BYTES_MAX>;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicDeed {
     /// An election of the first of the replicas. There is nothing to heal.
     ElectPreferred,
     /// Healed by the former value, or by none where the topic had none of its own.
-    ChangeConfig { key: Text, value: Text },
+    ChangeConfig { key: Word, value: Word },
     /// Healed by the former replicas in their former order.
     Reassign { to: Replicas },
 }

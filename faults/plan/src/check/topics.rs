@@ -4,8 +4,7 @@ use super::Checker;
 use crate::deed::DeedName;
 use crate::plan::*;
 use crate::raw::RawParameters;
-use crate::text::{TEXT_BYTES_MAX, Text};
-use crate::topic_deed::{NodeList, Replicas, TopicDeed};
+use crate::topic_deed::{NodeList, Replicas, TopicDeed, WORD_BYTES_MAX, Word};
 use model::fault::Role;
 
 impl Checker<'_> {
@@ -54,15 +53,15 @@ impl Checker<'_> {
         given: Option<String>,
         asks: &str,
         help: &str,
-    ) -> Option<Text> {
+    ) -> Option<Word> {
         let Some(given) = given.filter(|text| !text.is_empty()) else {
             self.wrong(path, asks, help);
             return None;
         };
-        let text = Text::new(&given);
+        let text = Word::new(&given);
         if text.is_none() {
             let message = format!("{} bytes", given.len());
-            self.wrong(&format!("{path}.{key}"), message, format!("up to {TEXT_BYTES_MAX}"));
+            self.wrong(&format!("{path}.{key}"), message, format!("up to {WORD_BYTES_MAX}"));
         }
         text
     }

@@ -1,6 +1,5 @@
 use super::*;
-use plan::text::Text;
-use plan::topic_deed::NodeList;
+use plan::topic_deed::{NodeList, Word};
 
 /// A topic with one partition in memory. A reassignment goes on until it is finished from outside.
 struct Fake {
@@ -56,7 +55,7 @@ impl TopicAdmin for Fake {
 }
 
 fn change(key: &str, value: &str) -> TopicDeed {
-    let text = |text| Text::new(text).expect("short");
+    let text = |text| Word::new(text).expect("short");
     TopicDeed::ChangeConfig { key: text(key), value: text(value) }
 }
 
