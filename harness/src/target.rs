@@ -4,6 +4,7 @@ pub mod bundled;
 pub mod kafka;
 pub mod local;
 pub mod proxied;
+pub mod topic;
 pub mod world;
 
 use anyhow::Result;

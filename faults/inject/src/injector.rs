@@ -8,11 +8,13 @@ mod disk;
 mod files;
 mod processes;
 mod surgery;
+mod topic;
 
 use crate::fuse::Fuse;
 use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
+use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
 use files::Files;
 use plan::deed::{Deed, Resource};
@@ -21,6 +23,7 @@ use processes::Processes;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use topic::Changes;
 
 /// What the injector needs of whoever owns the nodes' processes.
 pub trait Nodes {
@@ -57,6 +60,11 @@ pub trait Nodes {
     fn proxies(&self) -> Option<&Proxies> {
         None
     }
+
+    /// The administrator of the plan's topic; `None`: nobody can ask the cluster for anything.
+    fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
+        None
+    }
 }
 
 /// Carries actions out on local processes and between them.
@@ -68,6 +76,7 @@ pub struct Injector {
     files: Files,
     cuts: Cuts,
     links: Links,
+    changes: Changes,
 }
 
 impl Injector {
@@ -75,7 +84,7 @@ impl Injector {
         let processes = Processes::new(undo);
         let (files, cuts) = (Files::default(), Cuts::default());
         let (deeds, links) = (BTreeMap::new(), Links::default());
-        Injector { deeds, processes, files, cuts, links }
+        Injector { deeds, processes, files, cuts, links, changes: Changes::default() }
     }
 
     /// Carries an action out and answers it.
@@ -114,7 +123,12 @@ impl Injector {
         }
     }
 
-    /// What a fault of ours lays hands on.
+    /// What a fault of ours does.
+    pub fn deed(&self, fault: u32) -> Option<Deed> {
+        self.deeds.get(&fault).copied()
+    }
+
+    /// What it lays hands on.
     fn resource(&self, fault: u32) -> Option<Resource> {
         self.deeds.get(&fault).map(|deed| deed.resource())
     }
@@ -130,6 +144,9 @@ impl Injector {
         if let Deed::Link(link) = deed {
             return self.links.inject(fault, node, link, peers, proxies(nodes)?);
         }
+        if let Deed::Topic(deed) = deed {
+            return self.changes.inject(fault, node, deed, admin(nodes)?);
+        }
         match deed.cut() {
             None if deed.resource() == Resource::Disk => {
                 self.files.inject(fault, node, deed, nodes)
@@ -141,8 +158,8 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            // Nothing of disks or links comes and goes in beats.
-            None | Some(Resource::Disk | Resource::Links) => Ok(()),
+            // Nothing of disks, links or topics comes and goes in beats.
+            None | Some(Resource::Disk | Resource::Links | Resource::Topic) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -158,6 +175,7 @@ impl Injector {
                 self.links.heal(fault, node, nodes.proxies());
                 Ok(())
             }
+            (Some(Resource::Topic), _) => self.changes.heal(fault, node, admin(nodes)?),
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
             (None, _) | (Some(Resource::Network), None) => Ok(()),
@@ -182,6 +200,10 @@ impl Injector {
                 let proxies = proxies(nodes).map_err(|error| error.to_string())?;
                 self.links.in_effect(fault, node, proxies)
             }
+            Some(Resource::Topic) => {
+                let admin = admin(nodes).map_err(|error| error.to_string())?;
+                self.changes.in_effect(fault, node, admin)
+            }
         }
     }
 
@@ -192,6 +214,10 @@ impl Injector {
                 self.files.over(fault, node, self.processes.keep_down(node), nodes)
             }
             (Some(Resource::Links), _) => self.links.over(fault, node, nodes.proxies()),
+            (Some(Resource::Topic), _) => {
+                let admin = admin(nodes).map_err(|error| error.to_string())?;
+                self.changes.over(fault, node, admin)
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
         }
@@ -209,6 +235,10 @@ fn network(nodes: &dyn Nodes) -> io::Result<&World> {
 
 fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {
     nodes.proxies().ok_or_else(|| io::Error::other("there is no proxy in front of its brokers"))
+}
+
+fn admin(nodes: &mut dyn Nodes) -> io::Result<&mut dyn TopicAdmin> {
+    nodes.topic().ok_or_else(|| io::Error::other("nobody administers its topic"))
 }
 
 fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {

@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod links;
 mod recipes;
+mod topics;
 
 use crate::deed::Needs;
 use crate::parse::Locator;

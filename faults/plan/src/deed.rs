@@ -1,13 +1,15 @@
-//! What can be done to a node: the catalogue of deeds, their parameters, and what each of them needs.
+//! What can be done to a node, or to the topic: the catalogue of deeds, their parameters, and what each of them needs.
 //!
 //! Promises: a deed is plain data with every parameter in it; printed as keys ([`Deed::parameters`]) and read again it is
 //! the same deed. To add one: a [`DeedName`] with its words here, its variant of [`Deed`], its keys in `raw` and
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
+pub use crate::cut::{Connections, Cut, Direction, How, Rhythm};
 use crate::files::{Operation, Pattern};
 use crate::link::Link;
 use crate::shape::Shape;
+use crate::topic_deed::TopicDeed;
 use crate::units::{Bytes, Millis};
 use model::fault::Destroys;
 use serde::ser::SerializeMap;
@@ -47,10 +49,13 @@ pub enum DeedName {
     DelayApi,
     FailApi,
     StaleMetadata,
+    ElectPreferred,
+    ChangeConfig,
+    Reassign,
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 29] = [
+    pub const ALL: [DeedName; 32] = [
         DeedName::Kill,
         DeedName::Terminate,
         DeedName::Stall,
@@ -80,6 +85,9 @@ impl DeedName {
         DeedName::DelayApi,
         DeedName::FailApi,
         DeedName::StaleMetadata,
+        DeedName::ElectPreferred,
+        DeedName::ChangeConfig,
+        DeedName::Reassign,
     ];
 
     /// As plans spell it.
@@ -114,6 +122,9 @@ impl DeedName {
             DeedName::DelayApi => "delay-api",
             DeedName::FailApi => "fail-api",
             DeedName::StaleMetadata => "stale-metadata",
+            DeedName::ElectPreferred => "elect-preferred",
+            DeedName::ChangeConfig => "change-config",
+            DeedName::Reassign => "reassign",
         }
     }
 
@@ -173,6 +184,15 @@ impl DeedName {
                 "requests of one API are answered with an error, and never reach the broker"
             }
             DeedName::StaleMetadata => "clients are told who led what when it was injected",
+            DeedName::ElectPreferred => {
+                "partitions go back to the first of their replicas by an election"
+            }
+            DeedName::ChangeConfig => {
+                "a setting of the topic is changed; it is put back when it is healed"
+            }
+            DeedName::Reassign => {
+                "partitions get other replicas, or fewer or more of them; those they had when it is healed"
+            }
         }
     }
 
@@ -186,7 +206,10 @@ impl DeedName {
             | DeedName::Wipe
             | DeedName::BitFlip
             | DeedName::TruncateTail
-            | DeedName::OldSnapshot => Needs::Nothing,
+            | DeedName::OldSnapshot
+            | DeedName::ElectPreferred
+            | DeedName::ChangeConfig
+            | DeedName::Reassign => Needs::Nothing,
             DeedName::PowerLoss | DeedName::Full => Needs::Disks,
             DeedName::TornWrite | DeedName::IoError | DeedName::FsyncError | DeedName::Slow => {
                 Needs::Fuse
@@ -238,6 +261,9 @@ impl DeedName {
             | DeedName::DelayApi
             | DeedName::FailApi
             | DeedName::StaleMetadata => Resource::Links,
+            DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
+                Resource::Topic
+            }
         }
     }
 
@@ -263,7 +289,7 @@ impl fmt::Display for DeedName {
 /// touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
-    /// Processes of our own, which every local target has.
+    /// Processes of our own, which every local target has, and the cluster's own APIs.
     Nothing,
     /// A network namespace for each node.
     Namespaces,
@@ -283,7 +309,7 @@ impl Needs {
     pub fn about(self) -> &'static str {
         match self {
             Needs::Nothing => {
-                "signals to processes that we started, and their files; no privilege needed"
+                "signals to processes that we started, their files, and requests to the cluster; no privilege needed"
             }
             Needs::Namespaces => {
                 "a network namespace for each node: Linux, root or user namespaces, and the programs `ip`, `nft` and `nsenter`"
@@ -314,6 +340,8 @@ pub enum Resource {
     Network,
     /// The connections that go through a proxy.
     Links,
+    /// Nothing of a node: the plan's topic, or partitions of it.
+    Topic,
 }
 
 impl Resource {
@@ -321,108 +349,18 @@ impl Resource {
     pub fn ends_nodes(self) -> bool {
         match self {
             Resource::Process | Resource::Disk => true,
-            Resource::Network | Resource::Links => false,
+            Resource::Network | Resource::Links | Resource::Topic => false,
         }
     }
 
-    /// Whether two faults on it may be on one node at the same time.
+    /// Whether two faults on it may be on one node at the same time. Which ones may be on one partition, the deeds say
+    /// ([`TopicDeed::excludes`]).
     pub fn stacks(self) -> bool {
         match self {
             Resource::Process => false,
-            Resource::Disk | Resource::Network | Resource::Links => true,
+            Resource::Disk | Resource::Network | Resource::Links | Resource::Topic => true,
         }
     }
-}
-
-/// Which packets a cut takes, as seen from the nodes that it hits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Direction {
-    #[default]
-    Both,
-    /// What the peers send: the nodes no longer hear them.
-    In,
-    /// What the nodes send: the peers no longer hear them.
-    Out,
-}
-
-impl Direction {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Direction::Both => "both",
-            Direction::In => "in",
-            Direction::Out => "out",
-        }
-    }
-
-    /// The nodes lose what the peers send.
-    pub fn takes_in(self) -> bool {
-        self != Direction::Out
-    }
-
-    /// The peers lose what the nodes send.
-    pub fn takes_out(self) -> bool {
-        self != Direction::In
-    }
-}
-
-/// What becomes of a packet that meets a cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum How {
-    /// Nobody hears of it: senders wait and send again.
-    #[default]
-    Drop,
-    /// TCP is answered with a reset: connections break and dials are refused at once.
-    Reject,
-}
-
-impl How {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            How::Drop => "drop",
-            How::Reject => "reject",
-        }
-    }
-}
-
-/// Whose packets meet a cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Connections {
-    #[default]
-    All,
-    /// Connections from before the cut; new ones come about.
-    Established,
-    /// Only dials; what stands goes on.
-    New,
-}
-
-impl Connections {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Connections::All => "all",
-            Connections::Established => "established",
-            Connections::New => "new",
-        }
-    }
-}
-
-/// What a deed does to the packets between a node and its peers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
-    pub direction: Direction,
-    pub how: How,
-    pub connections: Connections,
-}
-
-/// Something that comes and goes while it is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rhythm {
-    /// In effect for so long, …
-    pub on: Millis,
-    /// … then not for so long, and again.
-    pub off: Millis,
 }
 
 /// What is done to a node.
@@ -470,6 +408,8 @@ pub enum Deed {
     Split { shape: Shape },
     /// What a proxy does to the links with the node's peers.
     Link(Link),
+    /// What an administrator asks of the cluster.
+    Topic(TopicDeed),
 }
 
 impl Deed {
@@ -494,6 +434,7 @@ impl Deed {
             Deed::Flap { .. } => DeedName::Flap,
             Deed::Split { .. } => DeedName::Split,
             Deed::Link(link) => link.name(),
+            Deed::Topic(deed) => deed.name(),
         }
     }
 
@@ -532,7 +473,8 @@ impl Deed {
             | Deed::FsyncError { .. }
             | Deed::Slow { .. }
             | Deed::Full
-            | Deed::Link(_) => None,
+            | Deed::Link(_)
+            | Deed::Topic(_) => None,
         }
     }
 
@@ -557,6 +499,7 @@ impl Deed {
             Deed::Terminate { grace } => grace.0,
             // A probe of ours is as slow as anybody's.
             Deed::Slow { delay, .. } => 2 * delay.0,
+            Deed::Topic(deed) => deed.takes_ms(),
             _ => 0,
         }
     }
@@ -610,6 +553,7 @@ impl Deed {
                 keys
             }
             Deed::Link(link) => link.parameters(),
+            Deed::Topic(deed) => deed.parameters(),
         }
     }
 }

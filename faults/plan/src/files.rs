@@ -3,7 +3,8 @@
 //! Promises: plain data that can be copied, printed as a plan writes it and read again. A pattern looks at the path below the
 //! data directory, with `/` between its parts.
 
-use serde::{Deserialize, Serialize, Serializer};
+use crate::text::Text;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which operations on files a fault meets.
@@ -33,25 +34,21 @@ impl Operation {
 pub const PATTERN_BYTES_MAX: usize = 96;
 
 /// A part of a path; `*` in it stands for any characters. The empty one is a part of every path.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Pattern {
-    bytes: [u8; PATTERN_BYTES_MAX],
-    len: u8,
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Pattern(Text<PATTERN_BYTES_MAX>);
 
 impl Pattern {
     /// The part of every path.
-    pub const ANY: Pattern = Pattern { bytes: [0; PATTERN_BYTES_MAX], len: 0 };
+    pub const ANY: Pattern = Pattern(Text::EMPTY);
 
     /// `None`: too long.
     pub fn new(text: &str) -> Option<Pattern> {
-        let mut bytes = [0; PATTERN_BYTES_MAX];
-        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
-        Some(Pattern { bytes, len: u8::try_from(text.len()).ok()? })
+        Text::new(text).map(Pattern)
     }
 
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("it was made from text")
+        self.0.as_str()
     }
 
     /// Whether it is a part of this path.
@@ -70,18 +67,6 @@ impl Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Pattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.as_str())
-    }
-}
-
-impl Serialize for Pattern {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.as_str())
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod axis;
 mod check;
+mod cut;
 pub mod deed;
 pub mod files;
 pub mod link;
@@ -25,6 +26,8 @@ pub mod schedule;
 pub mod shape;
 pub mod shipped;
 pub mod target;
+pub mod text;
+pub mod topic_deed;
 pub mod units;
 pub mod view;
 

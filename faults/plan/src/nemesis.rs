@@ -352,6 +352,10 @@ impl Nemesis {
         record.nodes = victims.keys().cloned().collect();
         record.state = FaultState::Asked;
         record.asked_ms = Some(now_ms);
+        if let (Role::Partition, Some(log)) = (&record.role, victims.keys().next()) {
+            // An election is about the first one that needs it.
+            record.partition = Some(log.clone());
+        }
         peers::note(record, deed, &victims);
         self.damages.insert(id, Damage::new(id, deed, victims, hold_ms, now_ms));
         self.changed.insert(id);
@@ -359,6 +363,13 @@ impl Nemesis {
 
     /// A node that is under a fault already with which this one can't be at the same time.
     fn meets_its_like(&self, deed: Deed, victims: &Victims) -> Option<String> {
+        if let Deed::Topic(deed) = deed {
+            let alike = self.damaging().filter(
+                |damage| matches!(damage.deed(), Deed::Topic(other) if deed.excludes(other)),
+            );
+            let mut hit = alike.flat_map(|damage| damage.nodes());
+            return hit.find(|part| victims.contains_key(*part)).map(str::to_string);
+        }
         let resource = deed.resource();
         if resource.stacks() {
             return None;

@@ -491,6 +491,8 @@ pub const ROLES: [(&str, Role, &str); 13] = [
 pub fn role_name(role: &Role) -> String {
     match role {
         Role::Node(name) => name.clone(),
+        Role::Partition => "partition".to_string(),
+        Role::Topic => "topic".to_string(),
         role => {
             let entry = ROLES.iter().find(|(_, known, _)| known == role);
             entry.map(|(name, _, _)| name.to_string()).unwrap_or_default()

@@ -175,6 +175,10 @@ deeds_are_written_in! {
         stop: Millis,
         api: String,
         error: String,
+        key: String,
+        value: Property,
+        to: Vec<String>,
+        replicas: u64,
     }
 
     struct RawFault {

@@ -145,6 +145,7 @@ impl fmt::Display for Schedule {
 
 fn of(item: &Item, on: &Role) -> String {
     match needs_partition(on) {
+        true if *on == Role::Partition => format!(" {}", item.partition),
         true => format!(" of partition {}", item.partition),
         false => String::new(),
     }
@@ -154,9 +155,9 @@ fn of(item: &Item, on: &Role) -> String {
 pub fn needs_partition(role: &Role) -> bool {
     match role {
         Role::Leader | Role::Follower | Role::Followers | Role::Successor => true,
-        Role::PreviousLeader | Role::LastInSync => true,
+        Role::PreviousLeader | Role::LastInSync | Role::Partition => true,
         Role::Controller | Role::ControllerFollower | Role::One | Role::Minority => false,
-        Role::Majority | Role::All | Role::Starved | Role::Node(_) => false,
+        Role::Majority | Role::All | Role::Starved | Role::Topic | Role::Node(_) => false,
     }
 }
 

@@ -61,6 +61,7 @@ pub const PLANS: &[ShippedPlan] = plans![
     "old-snapshot"
     "followers-slowed-leader-killed"
     "response-lost"
+    "reassignment-with-a-kill"
     ;
     "ack-before-isr"
     "truncate-to-high-watermark"

@@ -190,6 +190,10 @@ impl Api {
     pub const DELETE_TOPICS: Api = Api::new(20, "DeleteTopics", 4, 5);
     pub const DESCRIBE_CONFIGS: Api = Api::new(32, "DescribeConfigs", 1, 4);
     pub const ELECT_LEADERS: Api = Api::new(43, "ElectLeaders", 2, 2);
+    pub const INCREMENTAL_ALTER_CONFIGS: Api = Api::new(44, "IncrementalAlterConfigs", 0, 1);
+    pub const ALTER_PARTITION_REASSIGNMENTS: Api =
+        Api::new(45, "AlterPartitionReassignments", 0, 0);
+    pub const LIST_PARTITION_REASSIGNMENTS: Api = Api::new(46, "ListPartitionReassignments", 0, 0);
     pub const DESCRIBE_QUORUM: Api = Api::new(55, "DescribeQuorum", 0, 2);
     pub const DESCRIBE_CLUSTER: Api = Api::new(60, "DescribeCluster", 0, 2);
     pub const DESCRIBE_TOPIC_PARTITIONS: Api = Api::new(75, "DescribeTopicPartitions", 0, 0);

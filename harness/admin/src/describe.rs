@@ -191,7 +191,7 @@ impl Admin {
     }
 }
 
-fn settings_request(resource_type: i8, name: &str) -> DescribeConfigsRequest {
+pub(crate) fn settings_request(resource_type: i8, name: &str) -> DescribeConfigsRequest {
     let resource = DescribeConfigsResource::default()
         .with_resource_type(resource_type)
         .with_resource_name(StrBytes::from_string(name.to_string()))

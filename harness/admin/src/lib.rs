@@ -1,4 +1,4 @@
-//! Our own small protocol client for what the harness asks of a cluster: topics, settings, leaders, the quorum,
+//! Our own small protocol client for what the harness asks of a cluster: topics, settings, leaders, replicas, the quorum,
 //! offsets. Blocking, with a timeout on everything, one connection for each broker that it talks to.
 //!
 //! Promises: no call waits longer than the timeout that it was given; every error names the broker, the API and what
@@ -9,10 +9,12 @@
     reason = "a client in the real world waits with the real clock"
 )]
 
+mod alter;
 mod connection;
 mod describe;
 mod topics;
 
+pub use alter::Setting;
 pub use connection::{Admin, AdminError};
 pub use describe::{Broker, Cluster, Partition, QuorumState, Topic};
 pub use topics::{NewTopic, OffsetSpec};

@@ -5,6 +5,7 @@ use crate::describe::{check, topic_name};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 use wire::StrBytes;
+use wire::error::ErrorCode;
 use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::{
@@ -112,7 +113,7 @@ impl Admin {
         Ok((result.offset, result.leader_epoch))
     }
 
-    /// Asks for an election on partitions of a topic: preferred, or unclean.
+    /// Asks for an election on partitions of a topic: preferred, or unclean. One that is not needed is no error.
     pub fn elect_leaders(
         &mut self,
         topic: &str,
@@ -128,6 +129,13 @@ impl Admin {
             .with_timeout_ms(10_000);
         let (address, answer): (_, ElectLeadersResponse) =
             self.ask_any(Api::ELECT_LEADERS, &request)?;
-        check(&address, Api::ELECT_LEADERS, answer.error_code, None)
+        check(&address, Api::ELECT_LEADERS, answer.error_code, None)?;
+        let results = answer.replica_election_results.iter().flat_map(|t| &t.partition_result);
+        for result in results {
+            let needed = result.error_code != ErrorCode::ElectionNotNeeded as i16;
+            let error_code = if needed { result.error_code } else { 0 };
+            check(&address, Api::ELECT_LEADERS, error_code, result.error_message.as_ref())?;
+        }
+        Ok(())
     }
 }

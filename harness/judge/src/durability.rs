@@ -2,7 +2,7 @@
 
 use super::Inputs;
 use super::sentence::{number, seconds};
-use super::timeline::{Election, SLACK_MS, Timeline, settings_at, settings_between};
+use super::timeline::{Election, SLACK_MS, Timeline, settings_between};
 use model::facts::{LogFacts, TopicFacts};
 use model::finding::{CheckVerdict, Finding, Kind};
 use model::settings::Acks;
@@ -160,7 +160,7 @@ fn destroyed(
         Some(in_sync) => gone.intersection(in_sync).count(),
         None => gone.len(),
     };
-    let minimum = topic.map(|topic| effective_minimum(topic, of)).unwrap_or(1);
+    let minimum = topic.map(|topic| effective_minimum(timeline, topic, of)).unwrap_or(1);
     if count < usize::from(minimum) {
         return None;
     }
@@ -179,19 +179,28 @@ fn destroyed(
     }
 }
 
-/// Copies that an acknowledgement with acks=all vouches for at least: min.insync.replicas, or all there are.
-fn effective_minimum(topic: &TopicFacts, of: Acknowledged) -> u16 {
-    settings_between(topic, of.first_ms, of.last_ms)
+/// Copies that an acknowledgement with acks=all vouches for at least: min.insync.replicas, or all there are. Brokers may know
+/// of a change before the history does, or after it.
+fn effective_minimum(timeline: &Timeline, topic: &TopicFacts, of: Acknowledged) -> u16 {
+    let (from_ms, to_ms) =
+        (of.first_ms.saturating_sub(SLACK_MS), of.last_ms.saturating_add(SLACK_MS));
+    // A reassignment may have left fewer of them than the topic was made with.
+    let replicas = timeline.replicas_least(of.first_ms, of.last_ms);
+    let replicas = replicas.and_then(|count| u16::try_from(count).ok()).unwrap_or(u16::MAX);
+    settings_between(topic, from_ms, to_ms)
         .map(|settings| settings.min_insync_replicas.min(settings.replication_factor))
         .min()
         .unwrap_or(1)
+        .min(replicas)
         .max(1)
 }
 
 fn unclean_allowed(topic: Option<&TopicFacts>, at_ms: u64, inputs: &Inputs) -> bool {
-    let by_setting = topic
-        .and_then(|topic| settings_at(topic, at_ms))
-        .is_some_and(|settings| settings.unclean_leader_election);
+    // The election may be seen before the history hears of the setting, or after it was put back.
+    let (from_ms, to_ms) = (at_ms.saturating_sub(SLACK_MS), at_ms.saturating_add(SLACK_MS));
+    let by_setting = topic.is_some_and(|topic| {
+        settings_between(topic, from_ms, to_ms).any(|settings| settings.unclean_leader_election)
+    });
     let asked = |fault: &model::fault::FaultRecord| {
         fault.name == "elect-unclean" && fault.asked_ms.is_some_and(|asked| asked <= at_ms)
     };

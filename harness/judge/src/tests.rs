@@ -1,5 +1,6 @@
 //! Literal runs, and the word that each deserves.
 
+mod changes;
 mod replicas;
 mod run;
 

@@ -1,4 +1,4 @@
-//! Leaders and in-sync replicas over time, as the observer saw them, and the copies that faults destroyed.
+//! Leaders and in-sync replicas over time, as the observer saw them, and the copies that faults, or reassignments, destroyed.
 //!
 //! An observation says what was, not what happened in between: where that matters the answer is "may have".
 
@@ -101,6 +101,12 @@ impl<'a> Timeline<'a> {
         self.between(from_ms, to_ms).iter().map(|state| state.leader).collect()
     }
 
+    /// The fewest replicas that it was seen to have at some moment from `from_ms` to `to_ms`, give or take the slack.
+    pub(super) fn replicas_least(&self, from_ms: u64, to_ms: u64) -> Option<usize> {
+        let seen = self.between(from_ms, to_ms).iter().map(|state| state.replicas.len());
+        seen.filter(|count| *count > 0).min()
+    }
+
     fn between(&self, from_ms: u64, to_ms: u64) -> &[&'a PartitionState] {
         let (from_ms, to_ms) = (from_ms.saturating_sub(SLACK_MS), to_ms.saturating_add(SLACK_MS));
         let first = self.states.partition_point(|state| state.at_ms <= from_ms).saturating_sub(1);
@@ -201,8 +207,21 @@ impl<'a> Timeline<'a> {
                 destructions.push(Destruction { from_ms, at_ms, brokers, sure });
             }
         }
+        destructions.extend(self.removals().filter(|one| one.at_ms + SLACK_MS >= since_ms));
         destructions.sort_by_key(|destruction| destruction.at_ms);
         destructions
+    }
+
+    /// Copies that were given up because their brokers are replicas no more: a reassignment deletes them.
+    fn removals(&self) -> impl Iterator<Item = Destruction> + '_ {
+        self.states.windows(2).filter_map(|pair| {
+            let (before, after) = (pair[0], pair[1]);
+            let kept = |broker: &&i32| after.replicas.contains(broker);
+            let brokers: BTreeSet<i32> =
+                before.replicas.iter().filter(|broker| !kept(broker)).copied().collect();
+            let (at_ms, from_ms) = (after.at_ms, after.at_ms.saturating_sub(SLACK_MS));
+            (!brokers.is_empty()).then_some(Destruction { from_ms, at_ms, brokers, sure: true })
+        })
     }
 
     /// Whether, at one of these destructions, no in-sync (or eligible) replica was left that had its copy still.

@@ -23,6 +23,11 @@ pub fn refusal(plan: &Plan) -> Option<String> {
         if let Some(why) = files::refusal(deed) {
             return Some(why);
         }
+        if deed.resource() == Resource::Topic {
+            return Some(format!(
+                "`{deed}` can't be simulated with a plan; `highwater sim` without one elects and changes settings by itself"
+            ));
+        }
         if deed.resource() == Resource::Links {
             return Some(format!(
                 "`{deed}` can't be simulated: there is no proxy in the simulated network; its swarm delays and resets by itself"

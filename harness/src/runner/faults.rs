@@ -2,16 +2,18 @@
 //! writes every change of every fault down.
 
 use super::Live;
-use super::load::{Load, Shared};
+use super::load::{Load, Shared, TOPIC};
+use super::up::effective;
 use crate::live::Counters;
 use crate::observer;
 use anyhow::{Context, Result};
 use inject::Injector;
 use model::cluster::Observation;
-use model::fault::{FaultRecord, FaultState};
+use model::fault::{FaultRecord, FaultState, Role};
 use model::finding::Kind;
 use model::history::{Event as HistoryEvent, Phase};
-use plan::{Nemesis, Schedule};
+use model::settings::TopicSettings;
+use plan::{Deed, Nemesis, Schedule};
 use reports::words::grouped;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -43,6 +45,8 @@ pub struct Stage<'s, 'a> {
     /// Kinds of findings that were told.
     shown: BTreeSet<Kind>,
     rate: u64,
+    /// Of the topic, as last told to the history by a fault.
+    settings: Option<TopicSettings>,
 }
 
 impl<'s, 'a> Stage<'s, 'a> {
@@ -68,6 +72,7 @@ impl<'s, 'a> Stage<'s, 'a> {
                 let _ = sender.send(seen);
             },
         );
+        live.cluster.administer(&live.plan.topic.name);
         let nemesis = Nemesis::new(live.plan, schedule, live.cluster.topology());
         let injector = Injector::new(live.undo.clone());
         Ok(Stage {
@@ -85,6 +90,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             last_ok: (0, 0),
             shown: BTreeSet::new(),
             rate: 0,
+            settings: None,
         })
     }
 
@@ -257,12 +263,39 @@ impl<'s, 'a> Stage<'s, 'a> {
             let mut next = Vec::new();
             for action in waiting {
                 let answer = self.injector.act(&action, &mut self.live.cluster);
+                self.note_settings(&answer);
                 next.extend(self.nemesis.on_event(self.live.clock.ms(), answer));
             }
             waiting = next;
             self.save_faults()?;
         }
         self.save_faults()
+    }
+
+    /// The history hears of settings that a fault may just have changed, or put back. The first answer comes right after the
+    /// request, and a broker may tell what was there before; what its probe has seen comes last.
+    fn note_settings(&mut self, answer: &plan::Event) {
+        let fault = match answer {
+            plan::Event::Done { fault, .. }
+            | plan::Event::Failed { fault, .. }
+            | plan::Event::Confirmed { fault, .. }
+            | plan::Event::Cleared { fault, .. } => *fault,
+            _ => return,
+        };
+        let Some(Deed::Topic(deed)) = self.injector.deed(fault) else { return };
+        let Some(admin) = self.live.cluster.administrator().filter(|_| deed.changes_settings())
+        else {
+            return;
+        };
+        // The next answer to this fault brings them otherwise.
+        let Ok(properties) = admin.settings() else { return };
+        let (settings, _) = effective(self.live.plan, properties);
+        if self.settings.as_ref() != Some(&settings) {
+            self.shared
+                .recorder
+                .note(HistoryEvent::Settings { topic: TOPIC, settings: settings.clone() });
+            self.settings = Some(settings);
+        }
     }
 
     fn save_faults(&mut self) -> Result<()> {
@@ -312,6 +345,11 @@ fn told(record: &FaultRecord) -> Option<String> {
         record.nodes.join(" "),
         reports::words::role(&record.role)
     );
+    let who = match record.role {
+        // The topic, or its logs, is what it is about: no node plays a part.
+        Role::Partition | Role::Topic => format!("{} {}", record.name, record.nodes.join(" ")),
+        _ => who,
+    };
     let last = record.evidence.last().map(String::as_str).unwrap_or_default();
     Some(match record.state {
         FaultState::Confirmed if record.healed_ms.is_none() => format!("  {who}: {last}"),

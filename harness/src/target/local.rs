@@ -8,8 +8,9 @@
 
 use super::Software;
 use super::proxied::{self, Behind, INTERNAL, Listener};
+use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
-use inject::{Disk, Fuse, Nodes, Process, Proxies, UndoLog, World};
+use inject::{Disk, Fuse, Nodes, Process, Proxies, TopicAdmin, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -71,6 +72,8 @@ pub struct Local {
     world: Option<World>,
     /// In front of the brokers, where the plan's faults need them.
     proxies: Option<Proxies>,
+    /// Of the topic that faults may be about.
+    administrator: Option<Administrator>,
     undo: UndoLog,
 }
 
@@ -153,7 +156,7 @@ impl Local {
             }
             None => None,
         };
-        let cluster = Local { layout, software, nodes, world, proxies, undo };
+        let cluster = Local { layout, software, nodes, world, proxies, administrator: None, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -186,6 +189,17 @@ impl Local {
             self.nodes.iter().filter(|n| n.roles.contains(role)).map(|n| n.member.clone()).collect()
         };
         Topology { brokers: of("broker"), controllers: of("controller") }
+    }
+
+    /// Faults may be about this topic from now on.
+    pub fn administer(&mut self, topic: &str) {
+        let admin = Administrator::new(topic, self.brokers(), &self.bootstrap());
+        self.administrator = Some(admin);
+    }
+
+    /// Of the topic that faults may be about.
+    pub fn administrator(&mut self) -> Option<&mut Administrator> {
+        self.administrator.as_mut()
     }
 
     /// `host:port` of every broker as clients are told it, with commas between.
@@ -443,6 +457,10 @@ impl Nodes for Local {
 
     fn proxies(&self) -> Option<&Proxies> {
         self.proxies.as_ref()
+    }
+
+    fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
+        self.administrator.as_mut().map(|admin| admin as &mut dyn TopicAdmin)
     }
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {

@@ -29,6 +29,10 @@ pub enum Role {
     LastInSync,
     /// The nodes that earlier steps of the recipe held back.
     Starved,
+    /// A partition of the topic, whoever leads it.
+    Partition,
+    /// The whole topic.
+    Topic,
     /// One node by its name.
     #[serde(untagged)]
     Node(String),
@@ -78,7 +82,7 @@ pub struct FaultRecord {
     pub role: Role,
     /// The log whose leader or followers were meant, as `topic-partition`, where the role needs one.
     pub partition: Option<String>,
-    /// The nodes that the role came to, `n1`, `n2`, ….
+    /// The nodes that the role came to, `n1`, `n2`, …; of faults on the topic its name, or the logs, as `topic-partition`.
     pub nodes: Vec<String>,
     pub state: FaultState,
     pub destroys: Destroys,

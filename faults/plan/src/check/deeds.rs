@@ -92,6 +92,9 @@ impl Checker<'_> {
                 peers = Some(of);
                 Deed::Link(link)
             }
+            DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
+                Deed::Topic(self.topic_deed(path, name, raw, plan)?)
+            }
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();
@@ -124,6 +127,7 @@ impl Checker<'_> {
                 );
                 None
             }
+            (Deed::Topic(deed), on) => self.part_of_topic(path, deed, on),
             (_, Some(on)) => self.role(&format!("{path}.on"), on, plan),
             (_, None) => {
                 self.wrong(path, "whom does it hit?", "on = \"leader\"");

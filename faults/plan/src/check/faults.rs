@@ -44,6 +44,8 @@ impl Checker<'_> {
             Deed::Split { shape } => {
                 self.split_within_limits(&format!("{path}.shape"), shape, plan)
             }
+            // It damages no node.
+            Deed::Topic(_) => {}
             _ => self.within_limits(&format!("{path}.on"), &on, plan),
         }
         let times = RawWhen {

@@ -101,6 +101,10 @@ impl Damage {
         Damage { id, deed, hits, stage: Stage::Due, hold_ms, asked_ms, probed_ms: None }
     }
 
+    pub fn deed(&self) -> Deed {
+        self.deed
+    }
+
     pub fn resource(&self) -> Resource {
         self.deed.resource()
     }

@@ -1,4 +1,4 @@
-//! Whom a fault hits, and from whom it cuts each of them off.
+//! Whom (or which part of the topic) a fault hits, and from whom it cuts each of them off.
 
 use super::Nemesis;
 use super::recipe_run::RecipeRun;
@@ -6,10 +6,11 @@ use crate::deed::Deed;
 use crate::plan::{Peers, Pick};
 use crate::random::Stream;
 use crate::target::Peer;
+use crate::topic_deed::TopicDeed;
 use model::fault::{CUT_FROM, FaultRecord, LINKS_WITH, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The nodes that a fault hits, each with its peers; those are empty for deeds that need none.
+/// The nodes that a fault hits (or the topic, or its logs), each with its peers; those are empty for deeds that need none.
 pub type Victims = BTreeMap<String, BTreeSet<Peer>>;
 
 /// Draws among peers until one is another node.
@@ -32,6 +33,10 @@ impl Nemesis {
             let as_peers = |nodes: BTreeSet<String>| nodes.into_iter().map(Peer::Node).collect();
             return Ok(cut.into_iter().map(|(node, others)| (node, as_peers(others))).collect());
         }
+        if let Deed::Topic(deed) = deed {
+            let parts = self.parts_of_topic(deed, on, partition)?;
+            return Ok(parts.into_iter().map(|part| (part, BTreeSet::new())).collect());
+        }
         let nodes = self.resolve(on, pick, partition, draw, run)?;
         let peers = match deed {
             Deed::Isolate { .. } => &Peers::Everyone,
@@ -53,6 +58,41 @@ impl Nemesis {
             }
         }
         Err(format!("`{peers}` came to nobody but {}", nodes.join(", ")))
+    }
+
+    /// The topic by its name, or the logs that the deed is about, as `topic-partition`.
+    fn parts_of_topic(
+        &self,
+        deed: TopicDeed,
+        on: &Role,
+        drawn: u32,
+    ) -> Result<Vec<String>, String> {
+        let count = self.acked.len() as u32;
+        let log = |partition: u32| format!("{}-{partition}", self.topic);
+        // Beginning with the drawn one, for deeds that not every partition is fit for.
+        let partitions = (0..count).map(|step| (drawn + step) % count);
+        match deed {
+            TopicDeed::ChangeConfig { .. } => Ok(vec![self.topic.clone()]),
+            TopicDeed::Reassign { .. } if *on == Role::Topic => Ok(partitions.map(log).collect()),
+            TopicDeed::Reassign { .. } => Ok(vec![log(drawn)]),
+            TopicDeed::ElectPreferred => {
+                let fit = |partition: &u32| {
+                    let state = self.view.partition(*partition);
+                    state.is_some_and(|state| match state.replicas.first() {
+                        Some(first) => state.leader != *first && state.isr.contains(first),
+                        None => false,
+                    })
+                };
+                let mut fit: Vec<String> = partitions.filter(fit).map(log).collect();
+                if *on == Role::Partition {
+                    fit.truncate(1);
+                }
+                match fit.is_empty() {
+                    true => Err("no partition was led by another than its preferred leader while that was in sync".to_string()),
+                    false => Ok(fit),
+                }
+            }
+        }
     }
 
     /// A proxy stands in front of brokers alone.

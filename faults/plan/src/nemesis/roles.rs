@@ -94,6 +94,7 @@ impl Nemesis {
                     false => Ok(starved),
                 }
             }
+            Role::Partition | Role::Topic => Err(format!("`{}` is not a node", role_name(role))),
             Role::Node(name) => {
                 let id = self.topology.id(name);
                 id.map(|id| vec![id]).ok_or(format!("there is no node `{name}`"))

@@ -1,3 +1,4 @@
+mod topics;
 mod world;
 
 use super::*;

@@ -7,6 +7,7 @@ use model::settings::Acks;
 use proptest::prelude::*;
 
 mod links;
+mod topics;
 
 const SMALL: &str = "schema = 1\nname = \"small\"\n[[fault]]\nname = \"kill\"\non = \"leader\"\n";
 

@@ -87,6 +87,8 @@ pub struct World {
     /// What each fault does.
     deeds: BTreeMap<u32, Deed>,
     healed: BTreeSet<u32>,
+    /// Faults on the topic that are in effect, each with the part that it is about.
+    changes: BTreeSet<(u32, String)>,
 }
 
 impl World {
@@ -137,6 +139,7 @@ impl World {
             stacked: 0,
             deeds: BTreeMap::new(),
             healed: BTreeSet::new(),
+            changes: BTreeSet::new(),
         }
     }
 
@@ -242,16 +245,10 @@ impl World {
             }
             Action::Probe { .. } if silent => None,
             Action::Probe { fault, node: name, expect } => {
-                let node = &self.nodes[name];
                 let in_effect = match self.deeds.get(fault) {
                     None => false,
-                    Some(Deed::OldSnapshot) => node.disk.contains(fault),
-                    Some(deed) => match (deed.resource(), deed) {
-                        (Resource::Disk, _) => node.disk.contains(fault),
-                        (Resource::Network | Resource::Links, _) => node.cuts.contains_key(fault),
-                        (Resource::Process, Deed::Stall | Deed::Stutter { .. }) => node.stalled,
-                        (Resource::Process, _) => node.down,
-                    },
+                    Some(Deed::Topic(_)) => self.changes.contains(&(*fault, name.clone())),
+                    Some(deed) => self.is_in_effect(*fault, *deed, &self.nodes[name]),
                 };
                 let (fault, node) = (*fault, name.clone());
                 let evidence = format!("in effect: {in_effect}");
@@ -265,8 +262,29 @@ impl World {
         }
     }
 
+    fn is_in_effect(&self, fault: u32, deed: Deed, node: &Node) -> bool {
+        match deed {
+            Deed::OldSnapshot => node.disk.contains(&fault),
+            Deed::Stall | Deed::Stutter { .. } => node.stalled,
+            deed => match deed.resource() {
+                Resource::Process => node.down,
+                Resource::Disk => node.disk.contains(&fault),
+                _ => node.cuts.contains_key(&fault),
+            },
+        }
+    }
+
     fn inject(&mut self, fault: u32, name: &str, deed: Deed, peers: &[Peer]) {
         let now_ms = self.now_ms;
+        if let Deed::Topic(deed) = deed {
+            let like = |(other, part): &(u32, String)| {
+                let other = self.deeds.get(other).copied();
+                part == name && matches!(other, Some(Deed::Topic(other)) if deed.excludes(other))
+            };
+            assert!(!self.changes.iter().any(like), "{name} is changed twice at once");
+            self.changes.insert((fault, name.to_string()));
+            return;
+        }
         let node = self.nodes.get_mut(name).expect("a node of ours");
         let is_process = deed.resource() == Resource::Process;
         assert!(!is_process || !(node.down || node.stalled), "{name} is hit while it is hurt");
@@ -307,6 +325,7 @@ impl World {
                 let peers = peers.to_vec();
                 node.cuts.insert(fault, Cutoff { peers, since_ms: now_ms, whole: false });
             }
+            Deed::Topic(_) => unreachable!("it is about no node"),
         }
         if is_process {
             node.since_ms = now_ms;
@@ -315,6 +334,10 @@ impl World {
 
     fn heal(&mut self, fault: u32, name: &str) {
         self.healed.insert(fault);
+        if matches!(self.deeds.get(&fault), Some(Deed::Topic(_))) {
+            self.changes.remove(&(fault, name.to_string()));
+            return;
+        }
         let node = self.nodes.get_mut(name).expect("a node of ours");
         node.disk.remove(&fault);
         match self.deeds.get(&fault).map(|deed| deed.resource()) {

@@ -1,0 +1,193 @@
+//! Deeds on the topic: elections, settings, replicas.
+//!
+//! Promises: in effect, and over, is what the cluster says of itself afterwards: its metadata, its settings, its list of
+//! reassignments. What was there before is known before anything is asked for, and is what healing brings back. A change that
+//! would change nothing is refused.
+//!
+//! Undo: none of it outlives the cluster, which is the run's own and ends with it.
+
+use crate::topic_admin::{Partition, Setting, TopicAdmin};
+use plan::topic_deed::{Replicas, TopicDeed};
+use std::collections::BTreeMap;
+use std::io;
+
+/// What was asked of one part of the topic for one fault.
+#[derive(Debug)]
+enum Change {
+    Election { partition: u32, from: i32 },
+    Setting { key: String, value: String, former: Setting },
+    Replicas { partition: u32, wanted: Vec<i32>, former: Vec<i32> },
+}
+
+/// All changes of a run.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    made: BTreeMap<(u32, String), Change>,
+}
+
+impl Changes {
+    /// `part`: the topic by its name, or a log of it.
+    pub fn inject(
+        &mut self,
+        fault: u32,
+        part: &str,
+        deed: TopicDeed,
+        admin: &mut dyn TopicAdmin,
+    ) -> io::Result<()> {
+        let change = match deed {
+            TopicDeed::ElectPreferred => {
+                let partition = number(part, admin)?;
+                let from = admin.partition(partition)?.leader;
+                Change::Election { partition, from }
+            }
+            TopicDeed::ChangeConfig { key, value } => {
+                let (key, value) = (key.to_string(), value.to_string());
+                let missing = || io::Error::other(format!("a topic has no setting `{key}`"));
+                let former = admin.setting(&key)?.ok_or_else(missing)?;
+                if former.value == value {
+                    return Err(io::Error::other(format!("{key} is {value} already")));
+                }
+                Change::Setting { key, value, former }
+            }
+            TopicDeed::Reassign { to } => {
+                let partition = number(part, admin)?;
+                let now = admin.partition(partition)?;
+                let wanted = wanted(to, &now, admin)?;
+                if wanted == now.replicas {
+                    let replicas = words(&wanted);
+                    return Err(io::Error::other(format!("its replicas are {replicas} already")));
+                }
+                Change::Replicas { partition, wanted, former: now.replicas }
+            }
+        };
+        // Known before it is asked for: an answer that is lost may be to a request that was not.
+        let change = self.made.entry((fault, part.to_string())).insert_entry(change).into_mut();
+        match change {
+            Change::Election { partition, .. } => admin.elect_preferred(*partition),
+            Change::Setting { key, value, .. } => admin.set(key, Some(value)),
+            Change::Replicas { partition, wanted, .. } => admin.reassign(*partition, wanted),
+        }
+    }
+
+    pub fn heal(&mut self, fault: u32, part: &str, admin: &mut dyn TopicAdmin) -> io::Result<()> {
+        match self.made.get(&(fault, part.to_string())) {
+            None | Some(Change::Election { .. }) => Ok(()),
+            Some(Change::Setting { key, former, .. }) => {
+                admin.set(key, former.own.then_some(former.value.as_str()))
+            }
+            Some(Change::Replicas { partition, former, .. }) => admin.reassign(*partition, former),
+        }
+    }
+
+    pub fn in_effect(
+        &self,
+        fault: u32,
+        part: &str,
+        admin: &mut dyn TopicAdmin,
+    ) -> Result<String, String> {
+        match self.made.get(&(fault, part.to_string())) {
+            None => Err("nothing was asked of it".to_string()),
+            Some(Change::Election { partition, from }) => {
+                let now = admin.partition(*partition).map_err(|error| error.to_string())?;
+                let told = format!("led by broker {} (was {from})", now.leader);
+                match now.replicas.first() == Some(&now.leader) {
+                    true => {
+                        Ok(format!("{told}, the first of its replicas {}", words(&now.replicas)))
+                    }
+                    false => Err(told),
+                }
+            }
+            Some(Change::Setting { key, value, former }) => {
+                let now = setting(key, admin)?;
+                let told = format!("{key} is {} (was {})", now.value, former.value);
+                if now.value == *value { Ok(told) } else { Err(told) }
+            }
+            Some(Change::Replicas { partition, wanted, former }) => {
+                let told = reassigned(*partition, wanted, admin)?;
+                Ok(format!("{told} (were {})", words(former)))
+            }
+        }
+    }
+
+    pub fn over(
+        &self,
+        fault: u32,
+        part: &str,
+        admin: &mut dyn TopicAdmin,
+    ) -> Result<String, String> {
+        match self.made.get(&(fault, part.to_string())) {
+            None => Ok("nothing was asked of it".to_string()),
+            Some(Change::Election { .. }) => Ok("an election has nothing to undo".to_string()),
+            Some(Change::Setting { key, former, .. }) => {
+                let now = setting(key, admin)?;
+                let whose = if now.own { "its own" } else { "no longer its own" };
+                let told = format!("{key} is {} again, {whose}", now.value);
+                if now == *former { Ok(told) } else { Err(told) }
+            }
+            Some(Change::Replicas { partition, former, .. }) => {
+                let told = reassigned(*partition, former, admin)?;
+                Ok(format!("{told} again"))
+            }
+        }
+    }
+}
+
+/// The partition of a log by its name.
+fn number(log: &str, admin: &dyn TopicAdmin) -> io::Result<u32> {
+    let number = log.strip_prefix(admin.name()).and_then(|rest| rest.strip_prefix('-'));
+    let number = number.and_then(|number| number.parse().ok());
+    number.ok_or_else(|| io::Error::other(format!("{log} is no log of {}", admin.name())))
+}
+
+fn setting(key: &str, admin: &mut dyn TopicAdmin) -> Result<Setting, String> {
+    let now = admin.setting(key).map_err(|error| error.to_string())?;
+    now.ok_or_else(|| format!("nobody tells {key}"))
+}
+
+/// Which replicas it comes to, where the partition is as it is now.
+fn wanted(to: Replicas, now: &Partition, admin: &dyn TopicAdmin) -> io::Result<Vec<i32>> {
+    match to {
+        Replicas::Nodes(list) => {
+            let id = |name: &String| {
+                admin.id(name).ok_or_else(|| io::Error::other(format!("there is no broker {name}")))
+            };
+            list.names().iter().map(id).collect()
+        }
+        Replicas::Count(count) => {
+            let mut order: Vec<i32> = Vec::new();
+            let leader = Some(now.leader).filter(|leader| now.replicas.contains(leader));
+            for id in leader.into_iter().chain(now.replicas.iter().copied()).chain(admin.brokers())
+            {
+                if !order.contains(&id) {
+                    order.push(id);
+                }
+            }
+            order.truncate(count.into());
+            Ok(order)
+        }
+    }
+}
+
+/// Whether the partition has these replicas, all in sync, and no reassignment goes on.
+fn reassigned(
+    partition: u32,
+    wanted: &[i32],
+    admin: &mut dyn TopicAdmin,
+) -> Result<String, String> {
+    let now = admin.partition(partition).map_err(|error| error.to_string())?;
+    let told = format!("its replicas are {}", words(&now.replicas));
+    if now.replicas != wanted || !wanted.iter().all(|id| now.isr.contains(id)) {
+        return Err(format!("{told}, in sync {}", words(&now.isr)));
+    }
+    match admin.is_reassigned(partition).map_err(|error| error.to_string())? {
+        true => Err(format!("{told}, and the reassignment goes on")),
+        false => Ok(told),
+    }
+}
+
+fn words(ids: &[i32]) -> String {
+    ids.iter().map(i32::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests;

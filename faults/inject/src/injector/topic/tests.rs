@@ -1,0 +1,124 @@
+use super::*;
+use plan::topic_deed::{NodeList, Word};
+
+/// A topic with one partition in memory. A reassignment goes on until it is finished from outside.
+struct Fake {
+    partition: Partition,
+    own: Option<String>,
+    going_on: bool,
+}
+
+fn fake() -> Fake {
+    let partition = Partition { leader: 2, replicas: vec![1, 2, 3], isr: vec![1, 2, 3] };
+    Fake { partition, own: None, going_on: false }
+}
+
+impl TopicAdmin for Fake {
+    fn name(&self) -> &str {
+        "a-0"
+    }
+
+    fn id(&self, node: &str) -> Option<i32> {
+        node.strip_prefix('n')?.parse().ok().filter(|id| self.brokers().contains(id))
+    }
+
+    fn brokers(&self) -> Vec<i32> {
+        vec![1, 2, 3, 4]
+    }
+
+    fn partition(&mut self, _partition: u32) -> io::Result<Partition> {
+        Ok(self.partition.clone())
+    }
+
+    fn elect_preferred(&mut self, _partition: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn setting(&mut self, key: &str) -> io::Result<Option<Setting>> {
+        let value = self.own.clone().unwrap_or("2".to_string());
+        Ok((key == "min.insync.replicas").then_some(Setting { value, own: self.own.is_some() }))
+    }
+
+    fn set(&mut self, _key: &str, value: Option<&str>) -> io::Result<()> {
+        self.own = value.map(str::to_string);
+        Ok(())
+    }
+
+    fn reassign(&mut self, _partition: u32, replicas: &[i32]) -> io::Result<()> {
+        (self.partition.replicas, self.going_on) = (replicas.to_vec(), true);
+        Ok(())
+    }
+
+    fn is_reassigned(&mut self, _partition: u32) -> io::Result<bool> {
+        Ok(self.going_on)
+    }
+}
+
+fn change(key: &str, value: &str) -> TopicDeed {
+    let text = |text| Word::new(text).expect("short");
+    TopicDeed::ChangeConfig { key: text(key), value: text(value) }
+}
+
+#[test]
+fn a_setting_that_was_not_the_topics_own_is_taken_away_again() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    changes.inject(1, "a-0", change("min.insync.replicas", "1"), &mut topic).unwrap();
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap();
+    assert_eq!(told, "min.insync.replicas is 1 (was 2)");
+    assert!(changes.over(1, "a-0", &mut topic).is_err());
+    changes.heal(1, "a-0", &mut topic).unwrap();
+    assert_eq!(topic.own, None);
+    assert!(changes.over(1, "a-0", &mut topic).unwrap().contains("2 again, no longer its own"));
+}
+
+#[test]
+fn a_change_that_changes_nothing_is_refused() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    for (deed, why) in [
+        (change("min.insync.replicas", "2"), "min.insync.replicas is 2 already"),
+        (change("min.insync", "1"), "a topic has no setting `min.insync`"),
+        (
+            TopicDeed::Reassign {
+                to: Replicas::Nodes(NodeList::new(&["n1", "n2", "n3"].map(String::from)).unwrap()),
+            },
+            "its replicas are 1 2 3 already",
+        ),
+    ] {
+        let part = if deed.changes_settings() { "a-0" } else { "a-0-0" };
+        assert_eq!(changes.inject(1, part, deed, &mut topic).unwrap_err().to_string(), why);
+        assert!(changes.heal(1, part, &mut topic).is_ok());
+        assert_eq!((topic.own.as_ref(), topic.going_on), (None, false));
+    }
+}
+
+#[test]
+fn replicas_are_taken_away_but_the_leader_and_come_back_in_their_order() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    let deed = TopicDeed::Reassign { to: Replicas::Count(1) };
+    changes.inject(1, "a-0-0", deed, &mut topic).unwrap();
+    assert!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err().contains("goes on"));
+    topic.going_on = false;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
+    assert_eq!(told, "its replicas are 2 (were 1 2 3)");
+    changes.heal(1, "a-0-0", &mut topic).unwrap();
+    (topic.going_on, topic.partition.isr) = (false, vec![2]);
+    assert!(changes.over(1, "a-0-0", &mut topic).unwrap_err().contains("in sync 2"));
+    topic.partition.isr = vec![2, 3, 1];
+    assert_eq!(changes.over(1, "a-0-0", &mut topic).unwrap(), "its replicas are 1 2 3 again");
+    let more = TopicDeed::Reassign { to: Replicas::Count(4) };
+    changes.inject(2, "a-0-0", more, &mut topic).unwrap();
+    assert_eq!(topic.partition.replicas, [2, 1, 3, 4], "the leader first, newcomers last");
+}
+
+#[test]
+fn an_election_is_seen_when_the_first_replica_leads() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    changes.inject(1, "a-0-0", TopicDeed::ElectPreferred, &mut topic).unwrap();
+    assert_eq!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err(), "led by broker 2 (was 2)");
+    topic.partition.leader = 1;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
+    assert_eq!(told, "led by broker 1 (was 2), the first of its replicas 1 2 3");
+    assert!(changes.over(1, "a-0-0", &mut topic).is_ok());
+    let stranger = changes.inject(2, "b-0", TopicDeed::ElectPreferred, &mut topic).unwrap_err();
+    assert_eq!(stranger.to_string(), "b-0 is no log of a-0");
+}

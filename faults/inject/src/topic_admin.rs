@@ -1,0 +1,52 @@
+//! What deeds on the topic need of whoever can ask the cluster for something.
+
+use std::io;
+
+/// A partition as the cluster tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partition {
+    /// -1: none.
+    pub leader: i32,
+    /// The preferred leader first.
+    pub replicas: Vec<i32>,
+    pub isr: Vec<i32>,
+}
+
+/// A setting of the topic that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub value: String,
+    /// The topic's own, not what its broker has for all.
+    pub own: bool,
+}
+
+/// The administrator of one topic.
+///
+/// Promises: no call waits for long; a change that is answered without an error was taken by the cluster, though not every
+/// broker may know of it yet.
+pub trait TopicAdmin {
+    /// The topic's name.
+    fn name(&self) -> &str;
+
+    /// The id of a broker.
+    fn id(&self, node: &str) -> Option<i32>;
+
+    /// The ids of all brokers.
+    fn brokers(&self) -> Vec<i32>;
+
+    fn partition(&mut self, partition: u32) -> io::Result<Partition>;
+
+    /// An election of the first replica; one that is not needed is no error.
+    fn elect_preferred(&mut self, partition: u32) -> io::Result<()>;
+
+    /// `None`: there is no setting of this name.
+    fn setting(&mut self, key: &str) -> io::Result<Option<Setting>>;
+
+    /// `None`: no setting of its own any more.
+    fn set(&mut self, key: &str, value: Option<&str>) -> io::Result<()>;
+
+    fn reassign(&mut self, partition: u32, replicas: &[i32]) -> io::Result<()>;
+
+    /// Whether a reassignment of it still goes on.
+    fn is_reassigned(&mut self, partition: u32) -> io::Result<bool>;
+}

@@ -1,0 +1,44 @@
+//! Faults on the topic, among others.
+
+use super::*;
+
+#[test]
+fn a_change_of_the_topic_damages_no_node_and_stacks_with_what_does() {
+    let text = "[target]\nkind = \"kafka\"\n[topic]\nname = \"queue\"\npartitions = 2\n\
+        [[fault]]\nname = \"change-config\"\nkey = \"min.insync.replicas\"\nvalue = 1\nfrom = \"1s\"\nfor = \"8s\"\n\
+        [[fault]]\nname = \"reassign\"\nreplicas = 1\non = \"topic\"\nfrom = \"1s\"\nfor = \"8s\"\n\
+        [[fault]]\nname = \"kill\"\non = \"leader\"\nfrom = \"1500ms\"\nfor = \"1s\"\n\
+        [[fault]]\nname = \"change-config\"\nkey = \"min.insync.replicas\"\nvalue = 3\nfrom = \"2s\"\nfor = \"1s\"\n\
+        [time]\nrun = \"25s\"\n";
+    let world = ran(&plan(text), 3);
+    let records = world.nemesis.records();
+    let of = |name: &str| records.iter().filter(|r| r.name == name).collect::<Vec<_>>();
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+    let (changes, reassigned, killed) = (of("change-config"), of("reassign")[0], of("kill")[0]);
+    assert_eq!(changes[0].nodes, ["queue"]);
+    assert_eq!((changes[0].role.clone(), changes[0].partition.clone()), (Role::Topic, None));
+    assert_eq!(reassigned.nodes, ["queue-0", "queue-1"]);
+    assert_eq!(world.damaged_max, 1);
+    // The limit is one node of three, and the kill was done in the middle of both.
+    assert!(
+        killed.confirmed_ms < reassigned.healed_ms && killed.confirmed_ms > reassigned.confirmed_ms
+    );
+    // The other value of the same setting had to wait until the first was put back.
+    assert!(changes[1].asked_ms >= changes[0].cleared_ms, "{changes:#?}");
+}
+
+#[test]
+fn an_election_waits_for_a_partition_that_needs_one() {
+    let elect =
+        "[[fault]]\nname = \"elect-preferred\"\non = \"partition\"\nfrom = \"4s\"\nfor = \"0s\"\n";
+    let calm = ran(&plan(&format!("{elect}[time]\nrun = \"15s\"\n")), 1);
+    let record = &calm.nemesis.records()[0];
+    assert_eq!(record.state, FaultState::NotInjected);
+    assert!(record.evidence[0].contains("no partition was led by another"), "{record:?}");
+    // A leader that was killed comes back as a follower.
+    let kill = "[[fault]]\nname = \"kill\"\non = \"leader\"\nfrom = \"500ms\"\nfor = \"2s\"\n";
+    let world = ran(&plan(&format!("{kill}{elect}[time]\nrun = \"15s\"\n")), 1);
+    let record = &world.nemesis.records()[1];
+    assert_eq!(record.state, FaultState::Cleared, "{record:?}");
+    assert_eq!(Some(&record.nodes[0]), record.partition.as_ref(), "the one that needed it");
+}

@@ -1,0 +1,139 @@
+//! What can be asked of a cluster about the plan's topic: the deeds of an administrator.
+//!
+//! Promises: as [`crate::deed`] does, plain data with every parameter in it. None of them touches a node: they count as no
+//! damage to one. Not here: how it is asked.
+
+use crate::deed::{DeedName, Value};
+use crate::text::Text;
+use std::fmt;
+
+/// The brokers that a plan may have: `n1` to `n31`.
+const BROKERS_MAX: usize = 31;
+/// Copying a log to a new replica takes as long as it takes.
+const REASSIGN_MS: u64 = 60_000;
+
+/// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
+pub const WORD_BYTES_MAX: usize = 48;
+
+/// A setting's name, or its value.
+pub type Word = Text<WORD_BYTES_MAX>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicDeed {
+    /// An election of the first of the replicas. There is nothing to heal.
+    ElectPreferred,
+    /// Healed by the former value, or by none where the topic had none of its own.
+    ChangeConfig { key: Word, value: Word },
+    /// Healed by the former replicas in their former order.
+    Reassign { to: Replicas },
+}
+
+/// Which replicas a partition is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    /// These, the preferred leader first.
+    Nodes(NodeList),
+    /// So many: the leader first, then the others in their order, then brokers that were none.
+    Count(u8),
+}
+
+/// Brokers by their names, in an order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NodeList {
+    /// The number in the name of each; 0: no more.
+    numbers: [u8; BROKERS_MAX],
+}
+
+impl NodeList {
+    /// `None` where a node stands twice or is no broker, or where there is none at all.
+    pub fn new(names: &[String]) -> Option<NodeList> {
+        let mut numbers = [0; BROKERS_MAX];
+        for (at, name) in names.iter().enumerate() {
+            let number: u8 = name.strip_prefix('n')?.parse().ok()?;
+            let known = (1..=BROKERS_MAX).contains(&usize::from(number));
+            if !known || numbers.contains(&number) {
+                return None;
+            }
+            *numbers.get_mut(at)? = number;
+        }
+        (!names.is_empty()).then_some(NodeList { numbers })
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.numbers.iter().filter(|number| **number > 0).map(|n| format!("n{n}")).collect()
+    }
+}
+
+impl fmt::Debug for NodeList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.names().fmt(f)
+    }
+}
+
+impl TopicDeed {
+    pub fn name(self) -> DeedName {
+        match self {
+            TopicDeed::ElectPreferred => DeedName::ElectPreferred,
+            TopicDeed::ChangeConfig { .. } => DeedName::ChangeConfig,
+            TopicDeed::Reassign { .. } => DeedName::Reassign,
+        }
+    }
+
+    /// How long it may take to be in effect, beyond what every fault is given.
+    pub fn takes_ms(self) -> u64 {
+        match self {
+            TopicDeed::Reassign { .. } => REASSIGN_MS,
+            TopicDeed::ElectPreferred | TopicDeed::ChangeConfig { .. } => 0,
+        }
+    }
+
+    /// The end of one would undo the other: they can't be on one partition, or one topic, at the same time.
+    pub fn excludes(self, other: TopicDeed) -> bool {
+        match (self, other) {
+            (TopicDeed::ChangeConfig { key, .. }, TopicDeed::ChangeConfig { key: of, .. }) => {
+                key == of
+            }
+            (TopicDeed::Reassign { .. }, TopicDeed::Reassign { .. }) => true,
+            _ => false,
+        }
+    }
+
+    /// It changes what is in force on the topic.
+    pub fn changes_settings(self) -> bool {
+        matches!(self, TopicDeed::ChangeConfig { .. })
+    }
+
+    /// Its parameters by their keys in a plan, all of them.
+    pub fn parameters(self) -> Vec<(&'static str, Value)> {
+        match self {
+            TopicDeed::ElectPreferred => Vec::new(),
+            TopicDeed::ChangeConfig { key, value } => vec![
+                ("key", Value::Text(key.to_string())),
+                ("value", Value::Text(value.to_string())),
+            ],
+            TopicDeed::Reassign { to: Replicas::Nodes(nodes) } => {
+                vec![("to", Value::List(nodes.names()))]
+            }
+            TopicDeed::Reassign { to: Replicas::Count(count) } => {
+                vec![("replicas", Value::Number(count.into()))]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_nodes_keeps_its_order_and_has_nobody_twice() {
+        let list = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            NodeList::new(&names).map(|list| list.names().join(" "))
+        };
+        assert_eq!(list(&["n3", "n1"]).as_deref(), Some("n3 n1"));
+        for wrong in [&["n1", "n1"][..], &["c1"], &["n0"], &["n32"], &["x"], &[]] {
+            assert_eq!(list(wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Runs in which an administrator changed settings, or replicas.
+
+use super::*;
+
+/// The log's replicas and its ISR were changed to these.
+fn replicas(mut run: Run, at_ms: u64, replicas: &[i32], isr: &[i32]) -> Run {
+    run = run.seen(at_ms, 1, 1, isr);
+    if let Some(Observation::Partition(state)) = run.cluster.last_mut() {
+        state.replicas = replicas.to_vec();
+    }
+    run
+}
+
+#[test]
+fn what_was_acknowledged_under_a_lower_minimum_is_judged_by_that() {
+    let changed = || {
+        let mut run = all(2).seen(9_000, 1, 1, &[1]);
+        run.facts.topics[0].settings.push((10_000, run::settings(3, 1)));
+        run.facts.topics[0].settings.push((20_000, run::settings(3, 2)));
+        run.wiped("n1", 30_000)
+    };
+    is(changed().lost(12_000, 15_000), Word::NotPromised, "promises only one");
+    is(changed().lost(9_500, 9_600), Word::NotPromised, "promises only one");
+    is(changed().lost(22_000, 25_000), Word::Broken, "");
+}
+
+#[test]
+fn what_was_acknowledged_with_one_replica_left_depends_on_it() {
+    let one = || replicas(all(2), 10_000, &[1], &[1]);
+    is(one().lost(15_000, 16_000), Word::Broken, "kills and stalls take nothing");
+    is(one().wiped("n1", 30_000).lost(20_000, 25_000), Word::NotPromised, "promises only one");
+    // It stood on three, and two of the copies were given up on order.
+    let because = "the copies on broker 1 and 2 and 3 were destroyed";
+    is(one().wiped("n1", 30_000).lost(5_000, 6_000), Word::NotPromised, because);
+    // A removal alone takes nothing.
+    is(one().lost(5_000, 6_000), Word::Broken, "a replica that had acknowledged them kept");
+    // All of it was copied anew before the one replica was lost.
+    let back = || replicas(one(), 27_000, &[1, 2, 3], &[1, 2, 3]).wiped("n1", 40_000);
+    is(back().lost(20_000, 25_000), Word::Broken, "");
+    is(back().lost(5_000, 6_000), Word::Broken, "");
+    // It was not: the ISR had not grown again.
+    let not_yet = replicas(one(), 27_000, &[1, 2, 3], &[1]).wiped("n1", 40_000);
+    is(not_yet.lost(20_000, 25_000), Word::NotPromised, "no other replica was in sync");
+}

@@ -1,0 +1,76 @@
+//! The administrator of a run's topic, for faults that ask the cluster for something.
+//!
+//! Promises: each question is answered by any broker that can be reached, within a second for each of them. Not promised: that
+//! every broker knows already what the one that answered knows.
+
+use admin::{Admin, AdminError};
+use inject::topic_admin::{Partition, Setting, TopicAdmin};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+/// A change waits for the quorum; what takes longer is tried again by whoever wants it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub struct Administrator {
+    topic: String,
+    /// Brokers by their names.
+    brokers: BTreeMap<String, i32>,
+    admin: Admin,
+}
+
+impl Administrator {
+    pub fn new(topic: &str, brokers: BTreeMap<String, i32>, bootstrap: &str) -> Administrator {
+        Administrator { topic: topic.to_string(), brokers, admin: Admin::new(bootstrap, PATIENCE) }
+    }
+
+    /// Every setting in force on the topic, by Kafka's names.
+    pub fn settings(&mut self) -> Result<BTreeMap<String, String>, AdminError> {
+        self.admin.topic_settings(&self.topic)
+    }
+}
+
+impl TopicAdmin for Administrator {
+    fn name(&self) -> &str {
+        &self.topic
+    }
+
+    fn id(&self, node: &str) -> Option<i32> {
+        self.brokers.get(node).copied()
+    }
+
+    fn brokers(&self) -> Vec<i32> {
+        let mut ids: Vec<i32> = self.brokers.values().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn partition(&mut self, partition: u32) -> io::Result<Partition> {
+        let told = self.admin.topics(&[&self.topic]).map_err(io::Error::other)?;
+        let mut partitions = told.into_iter().flat_map(|topic| topic.partitions);
+        let found = partitions.find(|one| one.partition == partition);
+        let found = found.ok_or_else(|| io::Error::other("the metadata does not have it"))?;
+        Ok(Partition { leader: found.leader, replicas: found.replicas, isr: found.isr })
+    }
+
+    fn elect_preferred(&mut self, partition: u32) -> io::Result<()> {
+        self.admin.elect_leaders(&self.topic, &[partition], false).map_err(io::Error::other)
+    }
+
+    fn setting(&mut self, key: &str) -> io::Result<Option<Setting>> {
+        let found = self.admin.topic_setting(&self.topic, key).map_err(io::Error::other)?;
+        Ok(found.map(|setting| Setting { value: setting.value, own: setting.own }))
+    }
+
+    fn set(&mut self, key: &str, value: Option<&str>) -> io::Result<()> {
+        self.admin.set_topic_setting(&self.topic, key, value).map_err(io::Error::other)
+    }
+
+    fn reassign(&mut self, partition: u32, replicas: &[i32]) -> io::Result<()> {
+        self.admin.reassign(&self.topic, partition, replicas).map_err(io::Error::other)
+    }
+
+    fn is_reassigned(&mut self, partition: u32) -> io::Result<bool> {
+        self.admin.is_reassigned(&self.topic, partition).map_err(io::Error::other)
+    }
+}
