@@ -12,6 +12,12 @@ use serde_json::Value;
 const HEAD: &str = r#"
 schema = 1
 name = "admin"
+[target]
+# Of both targets: a node that is down for three seconds is replaced.
+profile = "fast"
+[target.properties]
+# Leadership moves when a fault moves it, and not by itself.
+"auto.leader.rebalance.enable" = false
 [topic]
 name = "queue"
 partitions = 2
@@ -42,17 +48,30 @@ from = "600ms"
 for = "2s"
 "#;
 
-/// The killed leader is away for longer than its session, comes back as a follower, and is elected again.
+/// The killed leader is replaced, comes back as a follower, and is elected again.
 const ELECTION: &str = r#"
-[[fault]]
-name = "kill"
-on = "leader"
+[[recipe]]
+name = "back-to-the-first"
+partition = "preferred-leader"
 from = "500ms"
-for = "3s"
-[[fault]]
-name = "elect-preferred"
-from = "4s"
-for = "0s"
+[[recipe.step]]
+id = "gone"
+do = "kill"
+on = "leader"
+[[recipe.step]]
+wait = "leader"
+timeout = "30s"
+[[recipe.step]]
+heal = "gone"
+[[recipe.step]]
+wait = "cleared"
+step = "gone"
+timeout = "90s"
+[[recipe.step]]
+wait = "isr-full"
+timeout = "60s"
+[[recipe.step]]
+do = "elect-preferred"
 "#;
 
 /// Three replicas, one, and three again.
@@ -75,7 +94,9 @@ fn run(plan: &str, more: &[&str]) -> (Place, Value) {
     place.write("plan.toml", &format!("{HEAD}{plan}"));
     let arguments = ["run", "plan.toml", "--seed", "3", "--json"];
     let verdict = place.run(arguments.iter().chain(more)).code(0).json();
-    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    // Copies that a reassignment gives up are not promised for: what that leaves is the judge's own tests' to say.
+    let word = verdict["verdict"].as_str().expect("a word");
+    assert!(["held", "not promised"].contains(&word), "{}", verdict["because"]);
     for fault in verdict["faults"].as_array().expect("faults") {
         assert_eq!(fault["state"], "cleared", "{fault}");
     }
