@@ -120,7 +120,8 @@ fn faults(facts: &Facts) -> String {
             let total: u64 = roles.values().sum();
             let roles: Vec<String> =
                 roles.iter().map(|(role, count)| format!("{count} {role}")).collect();
-            format!("{} ({})", counted(total, name, &format!("{name}s")), roles.join(", "))
+            let ending = if name.ends_with('s') { "es" } else { "s" };
+            format!("{} ({})", counted(total, name, &format!("{name}{ending}")), roles.join(", "))
         })
         .collect();
     let asked = faults.iter().filter(|f| f.asked_ms.is_some()).count();

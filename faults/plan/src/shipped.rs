@@ -43,6 +43,7 @@ macro_rules! plans {
 pub const PLANS: &[ShippedPlan] = plans![
     "acked-writes-survive"
     "acks-and-min-insync"
+    "everything-at-random"
     "smoke"
     "groups"
     "transactions"
