@@ -1,7 +1,7 @@
 //! What can be done to a node, or to the topic: the catalogue of deeds, their parameters, and what each of them needs.
 //!
 //! Promises: a deed is plain data with every parameter in it; printed as keys ([`Deed::parameters`]) and read again it is
-//! the same deed. To add one: a [`DeedName`] with its words here, its variant of [`Deed`], its keys in `raw` and
+//! the same deed. To add one: a row of the catalogue here, its variant of [`Deed`], its keys in `raw` and
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
@@ -16,257 +16,119 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 
-/// A deed's word in plans, records and reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DeedName {
-    Kill,
-    Terminate,
-    Stall,
-    Stutter,
-    Wipe,
-    PowerLoss,
-    TornWrite,
-    BitFlip,
-    TruncateTail,
-    OldSnapshot,
-    IoError,
-    FsyncError,
-    Slow,
-    Full,
-    Cut,
-    Isolate,
-    Flap,
-    Split,
-    Delay,
-    Rate,
-    Reset,
-    HalfOpen,
-    Slice,
-    LimitBytes,
-    Loss,
-    LoseResponse,
-    DelayApi,
-    FailApi,
-    StaleMetadata,
-    ElectPreferred,
-    ChangeConfig,
-    Reassign,
+/// A row for each deed: its variant, its word, what it [`Needs`], the [`Resource`] that it lays hands on, and what it does, in a
+/// sentence for `highwater list faults`.
+macro_rules! catalogue {
+    ($($name:ident $word:literal $needs:ident $resource:ident $about:literal,)*) => {
+        /// A deed's word in plans, records and reports.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum DeedName {
+            $($name,)*
+        }
+
+        impl DeedName {
+            pub const ALL: [DeedName; [$($word),*].len()] = [$(DeedName::$name,)*];
+
+            /// As plans spell it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(DeedName::$name => $word,)*
+                }
+            }
+
+            /// What it does, in a sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(DeedName::$name => $about,)*
+                }
+            }
+
+            /// What must be there before it can be done at all.
+            pub fn needs(self) -> Needs {
+                match self {
+                    $(DeedName::$name => Needs::$needs,)*
+                }
+            }
+
+            /// What of a node it lays hands on.
+            pub fn resource(self) -> Resource {
+                match self {
+                    $(DeedName::$name => Resource::$resource,)*
+                }
+            }
+        }
+    };
+}
+
+catalogue! {
+    Kill "kill" Nothing Process
+        "SIGKILL; the process is started again on its own data when it is healed",
+    Terminate "terminate" Nothing Process
+        "SIGTERM, and SIGKILL to what outlives its grace; started again when it is healed",
+    Stall "stall" Nothing Process
+        "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
+    Stutter "stutter" Nothing Process
+        "short stalls, one after the other, for as long as it is held",
+    Wipe "wipe" Nothing Process
+        "SIGKILL and an empty disk; started again with the same node id",
+    PowerLoss "power-loss" Disks Process
+        "the machine goes dark: whatever its disk had not been told to keep is gone; started again when it is healed",
+    TornWrite "torn-write" Fuse Process
+        "SIGKILL, and of each log's newest write that was not synced only some sectors are there; started again when it is healed",
+    BitFlip "bit-flip" Nothing Process
+        "SIGKILL, and bits flip in its files; started again on them when it is healed",
+    TruncateTail "truncate-tail" Nothing Process
+        "SIGKILL, and the newest segments lose their last bytes; started again on them when it is healed",
+    OldSnapshot "old-snapshot" Nothing Process
+        "its data is copied; when it is healed it is killed, and started again on the copy",
+    IoError "io-error" Fuse Disk
+        "operations on its files fail with EIO",
+    FsyncError "fsync-error" Fuse Disk
+        "the next sync of each of its files fails with EIO and loses what it was to sync; the one after it succeeds",
+    Slow "slow" Fuse Disk
+        "each operation on its files takes so much longer",
+    Full "full" Disks Disk
+        "no space is left on its disk",
+    Cut "cut" Namespaces Network
+        "packets between the nodes and their peers are lost, or refused",
+    Isolate "isolate" Namespaces Network
+        "cut off from every other node and from the clients",
+    Flap "flap" Namespaces Network
+        "a cut that comes and goes for as long as it is held",
+    Split "split" Namespaces Network
+        "the whole cluster falls apart in a shape; clients reach all of it",
+    Delay "delay" Proxy Links
+        "what goes over the links arrives later, and in order",
+    Rate "rate" Proxy Links
+        "the links carry so many bytes a second and no more",
+    Reset "reset" Proxy Links
+        "connections that stand are reset (RST), once or again and again",
+    HalfOpen "half-open" Proxy Links
+        "connections stay, and nothing is carried and nothing closed; they are reset when it is healed",
+    Slice "slice" Proxy Links
+        "what goes over the links comes in small pieces with pauses",
+    LimitBytes "limit-bytes" Proxy Links
+        "a connection is closed when it has carried so many bytes",
+    Loss "loss" Proxy Links
+        "segments are lost: each time the connection stops until they would have been sent again",
+    LoseResponse "lose-response" Proxy Links
+        "requests of one API reach the broker, their responses are lost and the connection closes",
+    DelayApi "delay-api" Proxy Links
+        "requests of one API reach the broker later",
+    FailApi "fail-api" Proxy Links
+        "requests of one API are answered with an error, and never reach the broker",
+    StaleMetadata "stale-metadata" Proxy Links
+        "clients are told who led what when it was injected",
+    ElectPreferred "elect-preferred" Nothing Topic
+        "partitions go back to the first of their replicas by an election",
+    ChangeConfig "change-config" Nothing Topic
+        "a setting of the topic is changed; it is put back when it is healed",
+    Reassign "reassign" Nothing Topic
+        "partitions get other replicas, or fewer or more of them; those they had when it is healed",
 }
 
 impl DeedName {
-    pub const ALL: [DeedName; 32] = [
-        DeedName::Kill,
-        DeedName::Terminate,
-        DeedName::Stall,
-        DeedName::Stutter,
-        DeedName::Wipe,
-        DeedName::PowerLoss,
-        DeedName::TornWrite,
-        DeedName::BitFlip,
-        DeedName::TruncateTail,
-        DeedName::OldSnapshot,
-        DeedName::IoError,
-        DeedName::FsyncError,
-        DeedName::Slow,
-        DeedName::Full,
-        DeedName::Cut,
-        DeedName::Isolate,
-        DeedName::Flap,
-        DeedName::Split,
-        DeedName::Delay,
-        DeedName::Rate,
-        DeedName::Reset,
-        DeedName::HalfOpen,
-        DeedName::Slice,
-        DeedName::LimitBytes,
-        DeedName::Loss,
-        DeedName::LoseResponse,
-        DeedName::DelayApi,
-        DeedName::FailApi,
-        DeedName::StaleMetadata,
-        DeedName::ElectPreferred,
-        DeedName::ChangeConfig,
-        DeedName::Reassign,
-    ];
-
-    /// As plans spell it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DeedName::Kill => "kill",
-            DeedName::Terminate => "terminate",
-            DeedName::Stall => "stall",
-            DeedName::Stutter => "stutter",
-            DeedName::Wipe => "wipe",
-            DeedName::PowerLoss => "power-loss",
-            DeedName::TornWrite => "torn-write",
-            DeedName::BitFlip => "bit-flip",
-            DeedName::TruncateTail => "truncate-tail",
-            DeedName::OldSnapshot => "old-snapshot",
-            DeedName::IoError => "io-error",
-            DeedName::FsyncError => "fsync-error",
-            DeedName::Slow => "slow",
-            DeedName::Full => "full",
-            DeedName::Cut => "cut",
-            DeedName::Isolate => "isolate",
-            DeedName::Flap => "flap",
-            DeedName::Split => "split",
-            DeedName::Delay => "delay",
-            DeedName::Rate => "rate",
-            DeedName::Reset => "reset",
-            DeedName::HalfOpen => "half-open",
-            DeedName::Slice => "slice",
-            DeedName::LimitBytes => "limit-bytes",
-            DeedName::Loss => "loss",
-            DeedName::LoseResponse => "lose-response",
-            DeedName::DelayApi => "delay-api",
-            DeedName::FailApi => "fail-api",
-            DeedName::StaleMetadata => "stale-metadata",
-            DeedName::ElectPreferred => "elect-preferred",
-            DeedName::ChangeConfig => "change-config",
-            DeedName::Reassign => "reassign",
-        }
-    }
-
-    /// What it does, in a sentence, for `highwater list faults`.
-    pub fn about(self) -> &'static str {
-        match self {
-            DeedName::Kill => {
-                "SIGKILL; the process is started again on its own data when it is healed"
-            }
-            DeedName::Terminate => {
-                "SIGTERM, and SIGKILL to what outlives its grace; started again when it is healed"
-            }
-            DeedName::Stall => "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
-            DeedName::Stutter => "short stalls, one after the other, for as long as it is held",
-            DeedName::Wipe => "SIGKILL and an empty disk; started again with the same node id",
-            DeedName::PowerLoss => {
-                "the machine goes dark: whatever its disk had not been told to keep is gone; started again when it is healed"
-            }
-            DeedName::TornWrite => {
-                "SIGKILL, and of each log's newest write that was not synced only some sectors are there; started again when it is healed"
-            }
-            DeedName::BitFlip => {
-                "SIGKILL, and bits flip in its files; started again on them when it is healed"
-            }
-            DeedName::TruncateTail => {
-                "SIGKILL, and the newest segments lose their last bytes; started again on them when it is healed"
-            }
-            DeedName::OldSnapshot => {
-                "its data is copied; when it is healed it is killed, and started again on the copy"
-            }
-            DeedName::IoError => "operations on its files fail with EIO",
-            DeedName::FsyncError => {
-                "the next sync of each of its files fails with EIO and loses what it was to sync; the one after it succeeds"
-            }
-            DeedName::Slow => "each operation on its files takes so much longer",
-            DeedName::Full => "no space is left on its disk",
-            DeedName::Cut => "packets between the nodes and their peers are lost, or refused",
-            DeedName::Isolate => "cut off from every other node and from the clients",
-            DeedName::Flap => "a cut that comes and goes for as long as it is held",
-            DeedName::Split => "the whole cluster falls apart in a shape; clients reach all of it",
-            DeedName::Delay => "what goes over the links arrives later, and in order",
-            DeedName::Rate => "the links carry so many bytes a second and no more",
-            DeedName::Reset => "connections that stand are reset (RST), once or again and again",
-            DeedName::HalfOpen => {
-                "connections stay, and nothing is carried and nothing closed; they are reset when it is healed"
-            }
-            DeedName::Slice => "what goes over the links comes in small pieces with pauses",
-            DeedName::LimitBytes => "a connection is closed when it has carried so many bytes",
-            DeedName::Loss => {
-                "segments are lost: each time the connection stops until they would have been sent again"
-            }
-            DeedName::LoseResponse => {
-                "requests of one API reach the broker, their responses are lost and the connection closes"
-            }
-            DeedName::DelayApi => "requests of one API reach the broker later",
-            DeedName::FailApi => {
-                "requests of one API are answered with an error, and never reach the broker"
-            }
-            DeedName::StaleMetadata => "clients are told who led what when it was injected",
-            DeedName::ElectPreferred => {
-                "partitions go back to the first of their replicas by an election"
-            }
-            DeedName::ChangeConfig => {
-                "a setting of the topic is changed; it is put back when it is healed"
-            }
-            DeedName::Reassign => {
-                "partitions get other replicas, or fewer or more of them; those they had when it is healed"
-            }
-        }
-    }
-
-    /// What must be there before it can be done at all.
-    pub fn needs(self) -> Needs {
-        match self {
-            DeedName::Kill
-            | DeedName::Terminate
-            | DeedName::Stall
-            | DeedName::Stutter
-            | DeedName::Wipe
-            | DeedName::BitFlip
-            | DeedName::TruncateTail
-            | DeedName::OldSnapshot
-            | DeedName::ElectPreferred
-            | DeedName::ChangeConfig
-            | DeedName::Reassign => Needs::Nothing,
-            DeedName::PowerLoss | DeedName::Full => Needs::Disks,
-            DeedName::TornWrite | DeedName::IoError | DeedName::FsyncError | DeedName::Slow => {
-                Needs::Fuse
-            }
-            DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
-                Needs::Namespaces
-            }
-            DeedName::Delay
-            | DeedName::Rate
-            | DeedName::Reset
-            | DeedName::HalfOpen
-            | DeedName::Slice
-            | DeedName::LimitBytes
-            | DeedName::Loss
-            | DeedName::LoseResponse
-            | DeedName::DelayApi
-            | DeedName::FailApi
-            | DeedName::StaleMetadata => Needs::Proxy,
-        }
-    }
-
-    /// What of a node it lays hands on.
-    pub fn resource(self) -> Resource {
-        match self {
-            DeedName::Kill
-            | DeedName::Terminate
-            | DeedName::Stall
-            | DeedName::Stutter
-            | DeedName::Wipe
-            | DeedName::PowerLoss
-            | DeedName::TornWrite
-            | DeedName::BitFlip
-            | DeedName::TruncateTail
-            | DeedName::OldSnapshot => Resource::Process,
-            DeedName::IoError | DeedName::FsyncError | DeedName::Slow | DeedName::Full => {
-                Resource::Disk
-            }
-            DeedName::Cut | DeedName::Isolate | DeedName::Flap | DeedName::Split => {
-                Resource::Network
-            }
-            DeedName::Delay
-            | DeedName::Rate
-            | DeedName::Reset
-            | DeedName::HalfOpen
-            | DeedName::Slice
-            | DeedName::LimitBytes
-            | DeedName::Loss
-            | DeedName::LoseResponse
-            | DeedName::DelayApi
-            | DeedName::FailApi
-            | DeedName::StaleMetadata => Resource::Links,
-            DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
-                Resource::Topic
-            }
-        }
-    }
-
     /// Which copies it destroys.
     pub fn destroys(self) -> Destroys {
         match self {
