@@ -75,6 +75,7 @@ impl Follower {
             .spawn(move || {
                 for portion in portions {
                     portion.iter().for_each(|(time, event)| state.feed(time, event));
+                    state.counters.late_ns.store(state.measure.late_ns(), Ordering::Relaxed);
                     let found = state.checker.certain();
                     *state.counters.found.lock().expect("no holder of this lock panics") = found;
                 }
@@ -106,7 +107,6 @@ impl State {
     fn feed(&mut self, time: &Time, event: &Event) {
         self.count(event);
         self.measure.feed(time, event);
-        self.counters.late_ns.store(self.measure.late_ns(), Ordering::Relaxed);
         self.checker.feed(time, event);
     }
 

@@ -48,7 +48,7 @@ pub fn compare(ended: &[Ended], data_dir: impl Fn(&str) -> PathBuf) -> ReplicaRe
 }
 
 fn compare_one(compared: &mut LogReplicas, data_dir: impl Fn(&str) -> PathBuf) -> Result<()> {
-    let name = format!("{}-{}", compared.topic, compared.log.partition);
+    let name = compared.name();
     let open = |node: &String| Batches::open(&data_dir(node).join(&name));
     for node in &compared.nodes {
         let begins = open(node)?.next()?.map_or(compared.to, |batch| batch.base_offset);
@@ -228,10 +228,7 @@ pub fn check(report: &ReplicaReport) -> Check {
     let findings: Vec<Finding> = report.logs.iter().flat_map(findings).collect();
     let not_compared = report.logs.iter().find_map(|log| {
         let why = log.not_compared.as_ref()?;
-        Some(format!(
-            "the replicas of {}-{} were not compared: {why}",
-            log.topic, log.log.partition
-        ))
+        Some(format!("the replicas of {} were not compared: {why}", log.name()))
     });
     let (verdict, because) = match (findings.is_empty(), not_compared) {
         (false, _) => (CheckVerdict::Invalid, None),
@@ -257,8 +254,8 @@ fn findings(log: &LogReplicas) -> impl Iterator<Item = Finding> + '_ {
         first_ack_ms: None,
         last_ack_ms: None,
         because: format!(
-            "The replicas of {}-{} on {} and {} were both in sync at the end (offset {}), and differ below it: {}.",
-            log.topic, log.log.partition, difference.nodes[0], difference.nodes[1], log.to, difference.what
+            "The replicas of {} on {} and {} were both in sync at the end (offset {}), and differ below it: {}.",
+            log.name(), difference.nodes[0], difference.nodes[1], log.to, difference.what
         ),
         evidence: Vec::new(),
     })

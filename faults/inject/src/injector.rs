@@ -18,6 +18,7 @@ use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
 use files::Files;
 use plan::deed::{Deed, Resource};
+use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
 use std::collections::BTreeMap;
@@ -231,6 +232,29 @@ fn network(nodes: &dyn Nodes) -> io::Result<&World> {
              with root or user namespaces (`highwater doctor` says what is missing)",
         )
     })
+}
+
+fn disk_of<'a>(nodes: &'a mut dyn Nodes, node: &str) -> io::Result<&'a mut Disk> {
+    nodes.disk(node).ok_or_else(|| {
+        io::Error::other(
+            "its data is on the machine's own disk: this needs a disk for each node \
+             (`highwater doctor` says what is missing)",
+        )
+    })
+}
+
+fn fuse_of<'a>(nodes: &'a mut dyn Nodes, node: &str) -> io::Result<&'a Fuse> {
+    nodes.fuse(node).ok_or_else(|| {
+        io::Error::other(
+            "its data is on the machine's own disk: this needs a file system that can fail for each node \
+             (`highwater doctor` says what is missing)",
+        )
+    })
+}
+
+/// What is left to chance in a fault on a node's disk or files.
+fn seed_of(fault: u32, node: &str) -> u64 {
+    Stream::new(u64::from(fault), node).next_u64()
 }
 
 fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {

@@ -18,7 +18,7 @@ pub(super) fn promise(inputs: &Inputs) -> Option<Promise> {
     let count: u64 = differences().map(|one| one.offsets).sum();
     let not_compared = report.logs.iter().find_map(|log| {
         let why = log.not_compared.as_ref()?;
-        Some(format!("{}-{}: {why}", log.topic, log.log.partition))
+        Some(format!("{}: {why}", log.name()))
     });
     let (verdict, because) = match (differences().find(|one| !was_flipped(one)), not_compared) {
         (Some(one), _) => (

@@ -4,7 +4,7 @@
 //! epoch, where the leader's log ends as well; two independent readers read from the log's start to there.
 
 use super::load::{self, Load, Shared};
-use super::up::{MadeTopic, wait_for, whole_topics};
+use super::up::{MadeTopic, topics, wait_for, whole_topics};
 use crate::replicas::Ended;
 use admin::{Admin, OffsetSpec, Topic};
 use anyhow::Result;
@@ -57,10 +57,8 @@ pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn(
 
 /// The logs that are not led by an in-sync replica now. An ISR that is only smaller than it should be is no outage.
 fn not_whole(admin: &mut Admin, plan: &Plan, error: &str) -> Vec<String> {
-    let names = plan.topics();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let Ok(topics) = admin.topics(&names) else {
-        return vec![format!("{}: {error}", names.join(", "))];
+    let Ok(topics) = topics(admin, plan) else {
+        return vec![format!("{}: {error}", plan.topics().join(", "))];
     };
     let partitions = topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (&t.name, p)));
     partitions
@@ -120,10 +118,8 @@ pub fn read(
             .join()
             .map_err(|_| anyhow::anyhow!("a final reader panicked: a bug in highwater"))??;
     }
-    let names = plan.topics();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let asked = wait_for("it is known which replicas are in sync", limit, interrupted, || {
-        admin.topics(&names).map_err(|error| error.to_string())
+        self::topics(&mut admin, plan)
     });
     in_sync(asked.map_err(|error| format!("{error:#}")), brokers, &mut ended);
     Ok(ended)

@@ -155,13 +155,18 @@ fn make_topics(
     Ok(Made { topics, warnings, up_ms })
 }
 
-/// The plan's topics, if every partition is led and every replica in sync.
-pub fn whole_topics(admin: &mut Admin, plan: &Plan) -> Result<Vec<Topic>, String> {
+/// The plan's topics as the metadata has them, in any order.
+pub fn topics(admin: &mut Admin, plan: &Plan) -> Result<Vec<Topic>, String> {
     let names = plan.topics();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut topics = admin.topics(&names).map_err(|e| e.to_string())?;
+    admin.topics(&names).map_err(|error| error.to_string())
+}
+
+/// The plan's topics, if every partition is led and every replica in sync.
+pub fn whole_topics(admin: &mut Admin, plan: &Plan) -> Result<Vec<Topic>, String> {
+    let mut topics = topics(admin, plan)?;
     let mut whole = Vec::new();
-    for name in names {
+    for name in plan.topics() {
         let at = topics.iter().position(|topic| topic.name == name);
         let at = at.ok_or_else(|| format!("the topic {name} is not in the metadata"))?;
         let topic = topics.swap_remove(at);

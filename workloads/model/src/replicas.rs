@@ -34,3 +34,10 @@ pub struct ReplicaDifference {
     /// The first of it, in words.
     pub what: String,
 }
+
+impl LogReplicas {
+    /// `orders-0`
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.topic, self.log.partition)
+    }
+}

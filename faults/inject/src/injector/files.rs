@@ -3,19 +3,15 @@
 //! Promises: a fault is seen in effect and over by an operation of our own on the node's disk, and by what the node's own
 //! operations met. A node that has ended of it is started again when it is healed, unless another fault keeps it down.
 
-use super::Nodes;
+use super::{Nodes, disk_of, fuse_of, seed_of};
 use crate::fuse::{Probe, Probed, Rule, Tally};
 use crate::process::{Process, State};
 use plan::Deed;
 use plan::files::Operation;
-use plan::random::Stream;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-pub(super) const NO_FUSE: &str = "its data is on the machine's own disk: this needs a file system that can fail for each node \
-                                  (`highwater doctor` says what is missing)";
-pub(super) const NO_DISK: &str = "its data is on the machine's own disk: this needs a disk for each node (`highwater doctor` says what is missing)";
 /// A node that met errors ends soon, or goes on.
 const MAY_END_WITHIN: Duration = Duration::from_secs(1);
 
@@ -46,14 +42,9 @@ impl Files {
         let process = nodes.pid(node).and_then(Process::of);
         match rule(deed) {
             None => {
-                let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
-                disk.fill(fault)?;
+                disk_of(nodes, node)?.fill(fault)?;
             }
-            Some(rule) => {
-                let fuse = nodes.fuse(node).ok_or_else(|| io::Error::other(NO_FUSE))?;
-                let seed = Stream::new(u64::from(fault), node).next_u64();
-                fuse.rules().hold(fault, rule, seed);
-            }
+            Some(rule) => fuse_of(nodes, node)?.rules().hold(fault, rule, seed_of(fault, node)),
         }
         let done = Done { deed, process, probe: None, healed: None };
         self.done.insert((fault, node.to_string()), done);
@@ -101,11 +92,11 @@ impl Files {
     ) -> Result<String, String> {
         let done = self.done.get_mut(&(fault, node.to_string())).ok_or("nothing was done to it")?;
         let Some(rule) = rule(done.deed) else {
-            let disk = nodes.disk(node).ok_or(NO_DISK)?;
+            let disk = disk_of(nodes, node).map_err(|error| error.to_string())?;
             let (has_space, words) = disk.space().map_err(|error| error.to_string())?;
             return if has_space { Err(words) } else { Ok(words) };
         };
-        let fuse = nodes.fuse(node).ok_or(NO_FUSE)?;
+        let fuse = fuse_of(nodes, node).map_err(|error| error.to_string())?;
         let probed = done.probe(&fuse.probe_path(), rule)?;
         let tally = fuse.rules().tally(fault).map_or(Tally::default(), |(tally, _)| tally);
         let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));
@@ -138,7 +129,7 @@ impl Files {
         };
         let (words, met_node) = match rule(done.deed) {
             None => {
-                let disk = nodes.disk(node).ok_or(NO_DISK)?;
+                let disk = disk_of(nodes, node).map_err(|error| error.to_string())?;
                 let (has_space, words) = disk.space().map_err(|error| error.to_string())?;
                 if !has_space && others.is_empty() {
                     return Err(words);
@@ -147,7 +138,7 @@ impl Files {
                 (words, true)
             }
             Some(rule) => {
-                let fuse = nodes.fuse(node).ok_or(NO_FUSE)?;
+                let fuse = fuse_of(nodes, node).map_err(|error| error.to_string())?;
                 let probed = done.probe(&fuse.probe_path(), rule)?;
                 let (tally, holds) = fuse.rules().tally(fault).ok_or("nothing was done to it")?;
                 let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));

@@ -4,9 +4,9 @@
 //! Promises: what has to be undone is written down before it is done; a process that is killed, or has died meanwhile, is
 //! started again when the fault is healed, and only once the old one is gone.
 
-use super::Nodes;
 use super::disk::destroy_data;
 use super::surgery::{self, Snapshot};
+use super::{Nodes, disk_of};
 use crate::process::{Process, State};
 use crate::undo::UndoLog;
 use plan::Deed;
@@ -46,9 +46,6 @@ struct Done {
     /// What is told of that copy.
     copied: String,
 }
-
-const NO_DISK: &str = "its data is on the machine's own disk: cutting the power needs one for each node (`highwater doctor` \
-                       says what is missing)";
 
 /// How long a killed process may take to end before it is looked at again.
 const ENDS_WITHIN: Duration = Duration::from_millis(500);
@@ -100,7 +97,7 @@ impl Processes {
         match deed {
             Deed::PowerLoss => {
                 // The disk first: what the process did with its last breath would reach it otherwise.
-                let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
+                let disk = disk_of(nodes, node)?;
                 disk.cut()?;
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 done.cut = format!("its power went at {:.6} s of Unix time", now.as_secs_f64());
@@ -173,7 +170,7 @@ impl Processes {
         }
         let started = nodes.pid(node).and_then(Process::of);
         if done.deed == Deed::PowerLoss && !done.process.is_alive() {
-            let disk = nodes.disk(node).ok_or_else(|| io::Error::other(NO_DISK))?;
+            let disk = disk_of(nodes, node)?;
             if !disk.has_power() {
                 done.left = Some(disk.restore()?);
             }
@@ -210,7 +207,7 @@ impl Processes {
                 Err(format!("pid {pid}: {}", words(&state)))
             }
             (Deed::PowerLoss, State::Gone | State::Zombie) => {
-                let disk = nodes.disk(node).ok_or(NO_DISK)?;
+                let disk = disk_of(nodes, node).map_err(|error| error.to_string())?;
                 match disk.has_power() {
                     true => Err(format!("pid {pid} is dead, and its disk has power")),
                     false => Ok(format!("pid {pid} is dead, {}", done.cut)),

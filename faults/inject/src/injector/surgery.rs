@@ -4,8 +4,8 @@
 //! Promises: only files below a broker's data directory are touched, and never those of its metadata log: that would be damage
 //! to votes, not to records. The same fault on the same files does the same. What was done is told file by file.
 
-use super::Nodes;
 use super::disk::destroy_data;
+use super::{Nodes, fuse_of, seed_of};
 use crate::net::run;
 use plan::Deed;
 use plan::files::Pattern;
@@ -28,15 +28,12 @@ pub fn is_surgery(deed: Deed) -> bool {
 
 /// Does it; the node is dead. Answers what was done.
 pub fn operate(fault: u32, node: &str, deed: Deed, nodes: &mut dyn Nodes) -> io::Result<String> {
-    let seed = Stream::new(u64::from(fault), node).next_u64();
+    let seed = seed_of(fault, node);
     let data = nodes.data_dir(node);
     let done = match deed {
         Deed::BitFlip { path, bits } => flip(&data, &path, bits, seed)?,
         Deed::TruncateTail { path, bytes } => truncate(&data, &path, bytes.0)?,
-        Deed::TornWrite { path } => {
-            let fuse = nodes.fuse(node).ok_or_else(|| io::Error::other(super::files::NO_FUSE))?;
-            fuse.tear(&path, seed)?
-        }
+        Deed::TornWrite { path } => fuse_of(nodes, node)?.tear(&path, seed)?,
         other => unreachable!("`{other}` is done to nobody's files"),
     };
     if done.is_empty() {
