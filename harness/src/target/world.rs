@@ -2,7 +2,7 @@
 
 use crate::exit::Refused;
 use anyhow::Result;
-use inject::{World, fuse, net, power};
+use inject::{World, fuse, group, net, power};
 use plan::Plan;
 use plan::deed::Needs;
 
@@ -28,6 +28,9 @@ pub fn own(plan: &Plan) -> Result<Option<World>> {
             can_make(&std::env::temp_dir())
                 .map_err(|why| refused(need, std::io::Error::other(why)))?;
         }
+    }
+    if needs.contains(&Needs::Groups) {
+        group::can_make().map_err(|why| refused(Needs::Groups, std::io::Error::other(why)))?;
     }
     if !needs.contains(&Needs::Namespaces) {
         return Ok(None);
