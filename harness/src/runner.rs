@@ -156,6 +156,7 @@ fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
         fast: plan.target.profile == plan::Profile::Fast,
         properties: plan.target.properties.clone(),
         cluster_id,
+        racks: plan.target.racks.clone().unwrap_or_default(),
         disks: plan.needs().contains(&Needs::Disks),
         fuse: plan.needs().contains(&Needs::Fuse),
         groups: plan.needs().contains(&Needs::Groups),

@@ -180,3 +180,67 @@ fn it_can_be_rendered_again(place: &Place, run: &Path) {
         assert!(answer.out == read(&run.join(name)), "--format {format} is {name}");
     }
 }
+
+#[test]
+fn a_rack_fails_as_one_and_a_stall_goes_after_the_leader() {
+    let place = Place::for_cluster();
+    place.write(
+        "racks.toml",
+        r#"
+schema = 1
+name = "racks"
+[target]
+nodes = 4
+controllers = 1
+racks = [["n1", "n2", "c1"], ["n3", "n4"]]
+[topic]
+partitions = 2
+replication_factor = 2
+min_insync_replicas = 1
+[workload]
+rate = "200/s"
+record_bytes = "256B"
+[limits]
+damaged = 2
+[time]
+baseline = "1s"
+run = "9s"
+[[fault]]
+name = "stall"
+on = "leader"
+follow = true
+from = "200ms"
+for = "4s"
+[[fault]]
+name = "kill"
+on = "rack"
+from = "6s"
+for = "500ms"
+"#,
+    );
+    let few = ["run", "racks.toml", "--set", "limits.damaged=1"];
+    place.run(few).code(64).says(&["`rack` damages 2 of 4 brokers", "damaged = 2"]);
+    let verdict = place.run(["run", "racks.toml", "--seed", "3", "--json"]).code(0).json();
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    let faults = verdict["faults"].as_array().expect("faults");
+    assert!(faults.iter().all(|fault| fault["state"] == "cleared"), "{faults:?}");
+    let stalled = faults[0]["nodes"].as_array().expect("nodes");
+    assert!(stalled.len() > 1, "{}", faults[0]);
+    assert!(faults[0]["evidence"].to_string().contains("it followed its role to n"));
+    let rack = &faults[1]["nodes"];
+    assert!([json!(["c1", "n1", "n2"]), json!(["n3", "n4"])].contains(rack), "{rack}");
+    let run = place.latest("racks");
+    for (node, rack) in [("n1", "r1"), ("n2", "r1"), ("n3", "r2"), ("n4", "r2")] {
+        let properties = read(&run.join("nodes").join(node).join("server.properties"));
+        assert!(properties.contains(&format!("broker.rack={rack}\n")), "{node}: {properties}");
+    }
+    // A copy in each rack: the cluster's own doing.
+    for line in read_json_lines(&run.join("cluster.jsonl")) {
+        if line["observed"] == "partition" {
+            let replicas = line["replicas"].as_array().expect("replicas");
+            let first = replicas.iter().filter(|id| id.as_u64() <= Some(2)).count();
+            assert_eq!(first, 1, "{line}");
+        }
+    }
+    place.assert_nothing_left();
+}

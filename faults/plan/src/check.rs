@@ -184,8 +184,11 @@ impl Checker<'_> {
             self.warn("target.controllers", message, "");
         }
         let properties = as_text(raw.properties);
-        const FIELDS: [(&str, &str); 2] =
-            [("highwater.defects", "defects"), ("process.roles", "controllers")];
+        const FIELDS: [(&str, &str); 3] = [
+            ("highwater.defects", "defects"),
+            ("process.roles", "controllers"),
+            ("broker.rack", "racks"),
+        ];
         self.no_field("target", &properties, &FIELDS);
         let kind = raw.kind.unwrap_or(TargetKind::Bundled);
         let defects = raw.defects.unwrap_or_default();
@@ -210,7 +213,7 @@ impl Checker<'_> {
             self.wrong("target.heap", "Kafka does not start in so little", help);
         }
         let profile = if is_kafka { Profile::KafkaDefaults } else { Profile::Fast };
-        Target {
+        let mut target = Target {
             kind,
             nodes,
             controllers,
@@ -218,8 +221,14 @@ impl Checker<'_> {
             defects,
             kafka_home: raw.kafka_home,
             heap: is_kafka.then(|| raw.heap.unwrap_or(HEAP_DEFAULT)),
+            racks: None,
             properties,
+        };
+        if let Some(lists) = raw.racks {
+            let nodes = deeds::node_names(&target);
+            target.racks = self.racks("target.racks", &lists, &nodes).map(|_| lists);
         }
+        target
     }
 
     fn topic(&mut self, raw: RawTopic, target: &Target) -> Topic {

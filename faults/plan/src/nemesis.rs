@@ -45,6 +45,7 @@ pub struct Nemesis {
     topology: Topology,
     topic: String,
     limits: Limits,
+    racks: Vec<Vec<String>>,
     schedule: Schedule,
     view: View,
     /// Acknowledged sends of each partition since the run began.
@@ -81,6 +82,7 @@ impl Nemesis {
             topology,
             topic: plan.topic.name.clone(),
             limits: plan.limits,
+            racks: plan.target.racks.clone().unwrap_or_default(),
             schedule,
             view: View::new(&plan.topic.name),
             acked: vec![0; plan.topic.partitions as usize],

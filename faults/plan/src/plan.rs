@@ -54,6 +54,9 @@ pub struct Target {
     /// Of Apache Kafka: the largest heap of a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heap: Option<Bytes>,
+    /// Which nodes stand together: each broker is told its rack, and a rack may fail as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub racks: Option<Vec<Vec<String>>>,
     /// Further properties of every node, by Kafka's names; they win over the profile's.
     pub properties: BTreeMap<String, String>,
 }
@@ -474,7 +477,7 @@ pub struct RecipeUse {
 }
 
 /// Every role by its name in plans; node names aside.
-pub const ROLES: [(&str, Role, &str); 13] = [
+pub const ROLES: [(&str, Role, &str); 14] = [
     ("leader", Role::Leader, "the leader of a partition, drawn"),
     ("follower", Role::Follower, "a follower of a partition"),
     ("followers", Role::Followers, "all followers of a partition"),
@@ -484,6 +487,7 @@ pub const ROLES: [(&str, Role, &str); 13] = [
     ("minority", Role::Minority, "fewer than half of the brokers"),
     ("majority", Role::Majority, "more than half of the brokers"),
     ("all", Role::All, "every broker"),
+    ("rack", Role::Rack, "every node of one of the target's racks"),
     ("successor", Role::Successor, "in a recipe: who leads now, after its first leader was hit"),
     ("previous-leader", Role::PreviousLeader, "in a recipe: who led when it began"),
     ("last-in-sync", Role::LastInSync, "the only member of the partition's ISR"),

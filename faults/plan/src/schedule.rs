@@ -163,7 +163,9 @@ pub fn needs_partition(role: &Role) -> bool {
         Role::Leader | Role::Follower | Role::Followers | Role::Successor => true,
         Role::PreviousLeader | Role::LastInSync | Role::Partition => true,
         Role::Controller | Role::ControllerFollower | Role::One | Role::Minority => false,
-        Role::Majority | Role::All | Role::Starved | Role::Topic | Role::Node(_) => false,
+        Role::Majority | Role::All | Role::Rack | Role::Starved | Role::Topic | Role::Node(_) => {
+            false
+        }
     }
 }
 

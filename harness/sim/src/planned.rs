@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Why a plan can't be simulated, in a sentence; `None` where it can.
 pub fn refusal(plan: &Plan) -> Option<String> {
+    if plan.target.racks.is_some() {
+        return Some("racks can't be simulated: leave `racks` out, and faults on one".to_owned());
+    }
     plan.deeds().find_map(|deed| {
         if let Some(why) = files::refusal(deed) {
             return Some(why);

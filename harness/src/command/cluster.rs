@@ -68,6 +68,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 fast,
                 properties,
                 cluster_id,
+                racks: Vec::new(),
                 disks: false,
                 fuse: false,
                 groups: false,

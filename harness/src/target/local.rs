@@ -32,6 +32,8 @@ pub struct Layout {
     /// Further broker properties by Kafka's names; they win over the profile.
     pub properties: BTreeMap<String, String>,
     pub cluster_id: String,
+    /// Which nodes stand together; empty: nobody says.
+    pub racks: Vec<Vec<String>>,
     /// Each node's data on a file system of its own.
     pub disks: bool,
     /// A file system that can fail between each node and its data.
@@ -398,6 +400,10 @@ impl Local {
         }
         for (name, value) in &self.layout.properties {
             set(name, value.clone());
+        }
+        let rack = self.layout.racks.iter().position(|rack| rack.contains(&node.member.name));
+        if let Some(rack) = rack.filter(|_| node.roles.contains("broker")) {
+            set("broker.rack", format!("r{}", rack + 1));
         }
         set("process.roles", node.roles.to_string());
         set("node.id", node.member.id.to_string());

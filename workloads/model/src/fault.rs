@@ -21,6 +21,8 @@ pub enum Role {
     Minority,
     Majority,
     All,
+    /// Every node of one rack.
+    Rack,
     /// Whoever leads the partition now, where an earlier step of the recipe hit its leader.
     Successor,
     /// Who led the partition when the recipe began.

@@ -195,7 +195,20 @@ impl Checker<'_> {
             Some("halves") => Shape::Halves,
             Some("bridge") => Shape::Bridge,
             Some("majorities-ring") => Shape::MajoritiesRing,
-            Some("racks") => Shape::Racks(self.racks(path, racks.as_deref(), plan)?),
+            Some("racks") => {
+                let help = "racks = [[\"n1\"], [\"n2\", \"n3\"]]: every node in one of them";
+                match (&racks, &plan.target.racks) {
+                    (Some(lists), _) => {
+                        let nodes = node_names(&plan.target);
+                        Shape::Racks(self.racks(&path_of("racks"), lists, &nodes)?)
+                    }
+                    (None, Some(lists)) => Shape::Racks(Racks::new(lists)?),
+                    (None, None) => {
+                        self.wrong(path, "which racks?", help);
+                        return None;
+                    }
+                }
+            }
             Some(other) => {
                 let help = match did_you_mean(other, Shape::NAMES.into_iter()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
@@ -213,7 +226,7 @@ impl Checker<'_> {
         if racks.is_some() && !matches!(shape, Shape::Racks(_)) {
             self.wrong(&path_of("racks"), "only shape = \"racks\" takes them", "leave them out");
         }
-        let nodes = node_names(plan).len();
+        let nodes = node_names(&plan.target).len();
         if nodes < shape.nodes_min() {
             let (word, min) = (shape.as_str(), shape.nodes_min());
             let message = format!("`{word}` needs {min} nodes or more, there are {nodes}");
@@ -222,37 +235,37 @@ impl Checker<'_> {
         Some(shape)
     }
 
-    fn racks(&mut self, path: &str, lists: Option<&[Vec<String>]>, plan: &Plan) -> Option<Racks> {
-        let nodes = node_names(plan);
+    /// Every node in one of several racks.
+    pub(super) fn racks(
+        &mut self,
+        place: &str,
+        lists: &[Vec<String>],
+        nodes: &[String],
+    ) -> Option<Racks> {
         let help = "racks = [[\"n1\"], [\"n2\", \"n3\"]]: every node in one of them";
-        let Some(lists) = lists else {
-            self.wrong(path, "which racks?", help);
-            return None;
-        };
         let listed: BTreeSet<&String> = lists.iter().flatten().collect();
-        let place = format!("{path}.racks");
         if let Some(stranger) = listed.iter().find(|node| !nodes.contains(node)) {
-            self.wrong(&place, format!("there is no node `{stranger}`"), help);
+            self.wrong(place, format!("there is no node `{stranger}`"), help);
             return None;
         }
         if let Some(missing) = nodes.iter().find(|node| !listed.contains(node)) {
-            self.wrong(&place, format!("`{missing}` is in no rack"), help);
+            self.wrong(place, format!("`{missing}` is in no rack"), help);
             return None;
         }
         if lists.len() < 2 || lists.iter().any(Vec::is_empty) {
-            self.wrong(&place, "two racks or more, and none of them empty", help);
+            self.wrong(place, "two racks or more, and none of them empty", help);
             return None;
         }
         let racks = Racks::new(lists);
         if racks.is_none() {
-            self.wrong(&place, "a node is in two racks", help);
+            self.wrong(place, "a node is in two racks", help);
         }
         racks
     }
 
     /// A split damages the nodes of its smaller sides; who is on them is drawn.
     pub(super) fn split_within_limits(&mut self, path: &str, shape: Shape, plan: &Plan) {
-        let damages = shape.damages(node_names(plan).len());
+        let damages = shape.damages(node_names(&plan.target).len());
         let groups = [
             (plan.target.nodes as usize, "brokers"),
             (plan.controller_count() as usize, "controllers"),
@@ -279,12 +292,12 @@ fn takes(deed: Deed) -> impl Iterator<Item = &'static str> {
     named.then_some("peers").into_iter().chain(own)
 }
 
-/// Every node of the plan's cluster by its name.
-fn node_names(plan: &Plan) -> Vec<String> {
-    let dedicated = match plan.target.controllers {
+/// Every node of a cluster by its name.
+pub(super) fn node_names(target: &Target) -> Vec<String> {
+    let dedicated = match target.controllers {
         Controllers::Combined => 0,
         Controllers::Dedicated(count) => count,
     };
-    let brokers = (1..=plan.target.nodes).map(|n| format!("n{n}"));
+    let brokers = (1..=target.nodes).map(|n| format!("n{n}"));
     brokers.chain((1..=dedicated).map(|n| format!("c{n}"))).collect()
 }

@@ -167,6 +167,10 @@ impl Checker<'_> {
         if *role == Role::ControllerFollower && plan.controller_count() < 2 {
             self.wrong(path, "one controller has no followers", "controllers = 3");
         }
+        if *role == Role::Rack && plan.target.racks.is_none() {
+            let help = "[target] racks = [[\"n1\"], [\"n2\"], [\"n3\"]]: every node in one of them";
+            self.wrong(path, "which racks are there?", help);
+        }
     }
 
     fn within_limits(&mut self, path: &str, on: &Role, plan: &Plan) {
@@ -178,6 +182,12 @@ impl Checker<'_> {
             Role::Node(name) if name.starts_with('c') => (1, controllers, "controllers"),
             Role::Followers => {
                 (plan.topic.replication_factor.saturating_sub(1).into(), brokers, "brokers")
+            }
+            Role::Rack => {
+                let brokers_in =
+                    |rack: &Vec<String>| rack.iter().filter(|node| node.starts_with('n')).count();
+                let racks = plan.target.racks.iter().flatten();
+                (racks.map(brokers_in).max().unwrap_or(0), brokers, "brokers")
             }
             Role::Minority => (minority.max(1), brokers, "brokers"),
             Role::Majority => (brokers / 2 + 1, brokers, "brokers"),

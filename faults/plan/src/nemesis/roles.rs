@@ -73,6 +73,14 @@ impl Nemesis {
                 drawn(self.topology.brokers.iter(), draw, count).ok_or("no broker".into())
             }
             Role::All => Ok(self.topology.brokers.iter().map(|broker| broker.id).collect()),
+            Role::Rack => {
+                let ids = |rack: &Vec<String>| -> Vec<i32> {
+                    rack.iter().filter_map(|name| self.topology.id(name)).collect()
+                };
+                let count = self.racks.len() as u64;
+                let rack = self.racks.get((draw % count.max(1)) as usize);
+                rack.map(ids).ok_or("no rack".to_string())
+            }
             Role::LastInSync => match view.partition(partition).map(|state| state.isr.as_slice()) {
                 Some([last]) => Ok(vec![*last]),
                 Some(isr) => Err(format!("the ISR of {log} was {isr:?}, not one replica")),

@@ -63,6 +63,23 @@ fn a_fault_that_follows_leaves_who_lost_the_role_and_goes_to_who_has_it() {
 }
 
 #[test]
+fn racks_are_told_to_brokers_and_fail_as_one() {
+    let plan = plan(
+        "[target]\nnodes = 6\ncontrollers = 3\nracks = [[\"n1\", \"n4\", \"c1\"], [\"n2\", \"n5\", \"c2\"], [\"n3\", \"n6\", \"c3\"]]\n\
+         [limits]\ndamaged = 2\n[time]\nrun = \"20s\"\n\
+         [[fault]]\nname = \"kill\"\non = \"rack\"\nfrom = \"1s\"\nevery = \"3s\"\nfor = \"1s\"\n",
+    );
+    let world = ran(&plan, 1);
+    let hit: BTreeSet<Vec<String>> = injected(&world).into_iter().map(|(_, nodes)| nodes).collect();
+    let racks = plan.target.racks.expect("it has them");
+    assert!(hit.len() > 1, "each time one is drawn: {hit:?}");
+    for nodes in hit {
+        let as_set = |nodes: &[String]| nodes.iter().cloned().collect::<BTreeSet<_>>();
+        assert!(racks.iter().any(|rack| as_set(rack) == as_set(&nodes)), "{nodes:?}");
+    }
+}
+
+#[test]
 fn every_change_of_a_record_is_told_in_order() {
     let plan = plan("[[fault]]\nname = \"stall\"\non = \"controller\"\nfor = \"2s\"\n");
     let mut world = ran(&plan, 1);

@@ -205,6 +205,16 @@ fn deeds_take_their_own_parameters_and_no_others() {
         ),
         (format!("{split}shape = \"bridge\"\n").replace("= 5", "= 3"), "`bridge` needs 4 nodes"),
         (format!("{split}shape = \"racks\"\n"), "which racks?"),
+        ("[[fault]]\nname = \"kill\"\non = \"rack\"\n".to_string(), "which racks are there?"),
+        ("[target]\nracks = [[\"n1\"], [\"n2\"]]\n".to_string(), "`n3` is in no rack"),
+        (
+            "[[fault]]\nname = \"kill\"\non = \"one\"\nfollow = true\n".to_string(),
+            "`one` does not move",
+        ),
+        (
+            "[[fault]]\nname = \"wipe\"\non = \"leader\"\nfollow = true\n".to_string(),
+            "a wipe does not go from node to node",
+        ),
         (
             format!("{split}shape = \"racks\"\nracks = [[\"n1\"], [\"n2\", \"n3\"]]\n"),
             "`n4` is in no rack",
