@@ -77,11 +77,15 @@ impl Checker<'_> {
 
     /// Whether it has somewhere to go, and leaves nothing behind where it was.
     fn can_follow(&mut self, path: &str, deed: Deed, on: &Role) {
-        let moves = match on {
-            Role::Leader | Role::Follower | Role::Followers | Role::LastInSync => true,
-            Role::Controller | Role::ControllerFollower => true,
-            _ => false,
-        };
+        let moves = matches!(
+            on,
+            Role::Leader
+                | Role::Follower
+                | Role::Followers
+                | Role::LastInSync
+                | Role::Controller
+                | Role::ControllerFollower
+        );
         if !moves {
             let message = format!("`{}` does not move from node to node", role_name(on));
             self.wrong(path, message, "on = \"leader\", or leave `follow` out");
