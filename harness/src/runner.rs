@@ -12,7 +12,7 @@ pub mod up;
 
 use crate::analysis::{self, Recorded};
 use crate::cli::ProgressMode;
-use crate::exit::Exit;
+use crate::exit::{Exit, Refused};
 use crate::interrupt::Interrupt;
 use crate::live::Follower;
 use crate::measure::Measure;
@@ -33,7 +33,8 @@ use inject::{Nodes, UndoLog, World};
 pub use load::TOPIC;
 use load::{Load, Shared};
 use model::history::{Event, Phase, TopicRef};
-use plan::deed::Needs;
+use plan::deed::{Deed, Needs};
+use plan::plan::Target;
 use plan::{Controllers, Plan, Schedule, TargetKind};
 use reports::facts::Facts;
 use reports::words::grouped;
@@ -74,7 +75,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub fn run(mut request: Request<'_>) -> Result<Finished> {
     let started_wall_ms = wall_ms();
     // What is not there is told before anything is made.
-    let kafka = kafka(request.plan)?;
+    let target = &request.plan.target;
+    let kafka = kafka(target, target.kafka_home.as_deref())?;
+    let upgrade = other_version(request.plan)?;
     let run = request.store.create_run(&request.plan.name, request.seed, started_wall_ms)?;
     let clock = Clock::start();
     let cluster_id = cluster_id(request.seed, started_wall_ms);
@@ -85,7 +88,13 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
             Box::new(Bundled::new(defects, request.seed)?)
         }
     };
+    let upgrade: Option<Box<dyn Software>> = match upgrade {
+        Some(OtherVersion::Kafka(kafka)) => Some(Box::new(kafka.log_from(&run.file("nodes"))?)),
+        Some(OtherVersion::Bundled(bundled)) => Some(Box::new(bundled)),
+        None => None,
+    };
     let mut record = first_record(&request, &run, software.as_ref(), started_wall_ms);
+    record.versions.extend(upgrade.iter().map(|to| ("upgrade to".to_string(), to.name())));
     run.write("plan.toml", request.text.as_bytes())?;
     run.write("plan.resolved.toml", request.plan.to_toml().as_bytes())?;
     run.write_json("run.json", &record)?;
@@ -97,7 +106,10 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
     })?;
     let layout = layout(request.plan, cluster_id, request.seed);
     let world = request.world.take();
-    let cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
+    let mut cluster = Local::prepare(layout, software, world, &run.file("nodes"), undo.clone())?;
+    if let Some(upgrade) = upgrade {
+        cluster.may_upgrade_to(upgrade);
+    }
     record.brokers = cluster.brokers();
     run.write_json("run.json", &record)?;
 
@@ -136,13 +148,34 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
 }
 
 /// Apache Kafka, if the plan is about it.
-fn kafka(plan: &Plan) -> Result<Option<Kafka>> {
-    let target = &plan.target;
+fn kafka(target: &Target, home: Option<&str>) -> Result<Option<Kafka>> {
     match (target.kind, target.heap) {
-        (TargetKind::Kafka, Some(heap)) => {
-            Kafka::find(target.kafka_home.as_deref(), heap.0).map(Some)
-        }
+        (TargetKind::Kafka, Some(heap)) => Kafka::find(home, heap.0).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// What nodes may be upgraded to.
+enum OtherVersion {
+    Kafka(Kafka),
+    Bundled(Bundled),
+}
+
+fn other_version(plan: &Plan) -> Result<Option<OtherVersion>> {
+    let target = &plan.target;
+    let Some(to) = &target.upgrade_to else {
+        return match plan.deeds().any(|deed| matches!(deed, Deed::Upgrade { .. })) {
+            true => Err(Refused::could_not_run(
+                "upgrade to which version? Say [target] upgrade_to, or --set target.upgrade_to='\"DIR\"': of Apache Kafka a \
+                 directory with its libs/*.jar, of the bundled broker another highwater",
+            )
+            .into()),
+            false => Ok(None),
+        };
+    };
+    match kafka(target, Some(to))? {
+        Some(kafka) => Ok(Some(OtherVersion::Kafka(kafka))),
+        None => Bundled::of(to).map(OtherVersion::Bundled).map(Some),
     }
 }
 

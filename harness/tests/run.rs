@@ -244,3 +244,28 @@ for = "500ms"
     }
     place.assert_nothing_left();
 }
+
+#[test]
+fn a_rolling_upgrade_starts_the_other_version_on_the_same_data() {
+    let place = Place::for_cluster();
+    place.run(["run", "rolling-upgrade"]).code(3).says(&["upgrade to which version?"]);
+    let other = |to: &str| format!("target.upgrade_to={}", json!(to));
+    let nowhere = other("/nowhere/highwater");
+    place.run(["run", "rolling-upgrade", "--set", &nowhere]).code(3).says(&["/nowhere/highwater"]);
+    let no_broker = other("/bin/true");
+    let refused = place.run(["run", "rolling-upgrade", "--set", &no_broker]).code(3);
+    refused.says(&["does not say that it is a highwater"]);
+    assert!(!place.path("store/rolling-upgrade").exists(), "nothing was made");
+    let to = other(env!("CARGO_BIN_EXE_highwater"));
+    let arguments = ["run", "rolling-upgrade", "--seed", "2", "--json", "--set", &to];
+    let times = ["--set", "time.run=\"12s\"", "--set", "time.baseline=\"1s\""];
+    let verdict = place.run(arguments.iter().chain(&times)).code(0).json();
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    let faults = verdict["faults"].as_array().expect("faults");
+    assert_eq!(faults.len(), 3);
+    for fault in faults {
+        assert_eq!(fault["state"], "cleared", "{fault}");
+        assert!(fault["evidence"].to_string().contains("upgraded to highwater "), "{fault}");
+    }
+    place.assert_nothing_left();
+}

@@ -46,6 +46,11 @@ pub trait Nodes {
     /// node id, and a directory id of its own, as a new disk has.
     fn format(&mut self, node: &str) -> io::Result<()>;
 
+    /// The node runs the other version whenever it is started from now on; what that is, in words.
+    fn upgrade(&mut self, _node: &str) -> io::Result<String> {
+        Err(io::Error::other("there is no other version of its software"))
+    }
+
     /// The file system that the node's data is on; `None`: it shares the machine's, whose power nobody cuts.
     fn disk(&mut self, _node: &str) -> Option<&mut Disk> {
         None

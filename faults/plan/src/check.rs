@@ -221,6 +221,7 @@ impl Checker<'_> {
             defects,
             kafka_home: raw.kafka_home,
             heap: is_kafka.then(|| raw.heap.unwrap_or(HEAP_DEFAULT)),
+            upgrade_to: raw.upgrade_to,
             racks: None,
             properties,
         };

@@ -66,6 +66,8 @@ catalogue! {
         "SIGKILL; the process is started again on its own data when it is healed",
     Terminate "terminate" Nothing Process
         "SIGTERM, and SIGKILL to what outlives its grace; started again when it is healed",
+    Upgrade "upgrade" Nothing Process
+        "SIGTERM; when it is healed, the target's other version is started on the same data",
     Stall "stall" Nothing Process
         "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
     Stutter "stutter" Nothing Process
@@ -247,6 +249,8 @@ pub enum Deed {
     Kill,
     /// SIGTERM; SIGKILL to what still runs after the grace. Healed by starting the node again.
     Terminate { grace: Millis },
+    /// The same, and the target's other version is what is started.
+    Upgrade { grace: Millis },
     /// SIGSTOP. Healed by SIGCONT.
     Stall,
     /// SIGSTOP and SIGCONT in turn. Healed by SIGCONT.
@@ -298,6 +302,7 @@ impl Deed {
         match self {
             Deed::Kill => DeedName::Kill,
             Deed::Terminate { .. } => DeedName::Terminate,
+            Deed::Upgrade { .. } => DeedName::Upgrade,
             Deed::Stall => DeedName::Stall,
             Deed::Stutter { .. } => DeedName::Stutter,
             Deed::Wipe => DeedName::Wipe,
@@ -344,6 +349,7 @@ impl Deed {
             Deed::Flap { .. } | Deed::Split { .. } => Some(Cut::default()),
             Deed::Kill
             | Deed::Terminate { .. }
+            | Deed::Upgrade { .. }
             | Deed::Stall
             | Deed::Stutter { .. }
             | Deed::Wipe
@@ -382,7 +388,7 @@ impl Deed {
     /// How long it may take to be in effect, beyond what every fault is given.
     pub fn takes_ms(self) -> u64 {
         match self {
-            Deed::Terminate { grace } => grace.0,
+            Deed::Terminate { grace } | Deed::Upgrade { grace } => grace.0,
             // A probe of ours is as slow as anybody's.
             Deed::Slow { delay, .. } => 2 * delay.0,
             Deed::Topic(deed) => deed.takes_ms(),
@@ -420,7 +426,7 @@ impl Deed {
             }
             Deed::CpuLimit { percent } => vec![("percent", Value::Number(percent.into()))],
             Deed::MemoryLimit { bytes } => vec![("bytes", Value::Text(bytes.to_string()))],
-            Deed::Terminate { grace } => vec![("grace", time(grace))],
+            Deed::Terminate { grace } | Deed::Upgrade { grace } => vec![("grace", time(grace))],
             Deed::Stutter { stopped, running } => {
                 vec![("stopped", time(stopped)), ("running", time(running))]
             }

@@ -54,6 +54,9 @@ pub struct Target {
     /// Of Apache Kafka: the largest heap of a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heap: Option<Bytes>,
+    /// What an `upgrade` starts: of Kafka another directory with `libs/*.jar`, of the bundled broker another program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgrade_to: Option<String>,
     /// Which nodes stand together: each broker is told its rack, and a rack may fail as one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub racks: Option<Vec<Vec<String>>>,

@@ -46,6 +46,7 @@ pub struct RawTarget {
     pub defects: Option<Vec<String>>,
     pub kafka_home: Option<String>,
     pub heap: Option<Bytes>,
+    pub upgrade_to: Option<String>,
     pub racks: Option<Vec<Vec<String>>>,
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,

@@ -53,6 +53,7 @@ pub const PLANS: &[ShippedPlan] = plans![
     "one-follower-link-cut"
     "zombie-leader"
     "rolling-restart"
+    "rolling-upgrade"
     "quorum-majority-lost"
     "unclean-election"
     "last-in-sync-wiped"

@@ -12,7 +12,7 @@ use crate::run::cast::Cast;
 use crate::world::World;
 use deeds::Deeds;
 use model::fault::FaultRecord;
-use plan::deed::{Connections, How, Resource};
+use plan::deed::{Connections, Deed, How, Resource};
 use plan::target::{Action, Event, Member, Topology};
 use plan::{Nemesis, Plan, Schedule};
 use std::collections::{BTreeMap, VecDeque};
@@ -30,6 +30,9 @@ pub fn refusal(plan: &Plan) -> Option<String> {
             return Some(format!(
                 "`{deed}` can't be simulated with a plan; `highwater sim` without one elects and changes settings by itself"
             ));
+        }
+        if matches!(deed, Deed::Upgrade { .. }) {
+            return Some("`upgrade` can't be simulated: there is one version in it".to_owned());
         }
         if deed.resource() == Resource::Limits {
             return Some(format!(

@@ -1,6 +1,7 @@
 //! The broker of this very binary.
 
 use super::Software;
+use crate::exit::Refused;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::process::Command;
 
 pub struct Bundled {
     binary: PathBuf,
+    name: String,
     defects: Vec<String>,
     seed: u64,
 }
@@ -15,13 +17,27 @@ pub struct Bundled {
 impl Bundled {
     pub fn new(defects: Vec<String>, seed: u64) -> Result<Bundled> {
         let binary = std::env::current_exe().context("cannot find the path of this program")?;
-        Ok(Bundled { binary, defects, seed })
+        Ok(Bundled { binary, name: "bundled".to_string(), defects, seed })
+    }
+
+    /// That of another program, which says its version.
+    pub fn of(binary: &str) -> Result<Bundled> {
+        let refused = |why: String| Refused::could_not_run(format!("{binary}: {why}"));
+        let binary =
+            Path::new(binary).canonicalize().map_err(|error| refused(error.to_string()))?;
+        let said = Command::new(&binary).arg("--version").output();
+        let said = said.map_err(|error| refused(error.to_string()))?;
+        let version = String::from_utf8_lossy(&said.stdout).trim().to_string();
+        if !said.status.success() || !version.starts_with("highwater ") {
+            return Err(refused("`--version` does not say that it is a highwater".into()).into());
+        }
+        Ok(Bundled { binary, name: version, defects: Vec::new(), seed: 0 })
     }
 }
 
 impl Software for Bundled {
     fn name(&self) -> String {
-        "bundled".to_string()
+        self.name.clone()
     }
 
     fn versions(&self) -> BTreeMap<String, String> {

@@ -61,6 +61,8 @@ struct Node {
     internal_port: u16,
     dir: PathBuf,
     child: Option<Child>,
+    /// It runs the other version.
+    is_upgraded: bool,
     /// The file system of its data, where it has one of its own.
     disk: Option<Disk>,
     /// What its data is served through; its real directory is `backing` then.
@@ -74,6 +76,8 @@ struct Node {
 pub struct Local {
     layout: Layout,
     software: Box<dyn Software>,
+    /// The version that nodes may be upgraded to.
+    upgrade: Option<Box<dyn Software>>,
     nodes: Vec<Node>,
     /// The network of namespaces that the nodes are in; none: the machine's own loopback.
     world: Option<World>,
@@ -146,6 +150,7 @@ impl Local {
                 controller_port,
                 internal_port: ports[at + 2],
                 child: None,
+                is_upgraded: false,
                 disk,
                 fuse,
                 group,
@@ -168,7 +173,9 @@ impl Local {
             }
             None => None,
         };
-        let cluster = Local { layout, software, nodes, world, proxies, administrator: None, undo };
+        let (administrator, upgrade) = (None, None);
+        let cluster =
+            Local { layout, software, upgrade, nodes, world, proxies, administrator, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -177,6 +184,11 @@ impl Local {
             })?;
         }
         Ok(cluster)
+    }
+
+    /// Nodes may be upgraded to this from now on.
+    pub fn may_upgrade_to(&mut self, software: Box<dyn Software>) {
+        self.upgrade = Some(software);
     }
 
     /// Makes every node's data directory one to start on. Once, before the first start.
@@ -271,9 +283,13 @@ impl Local {
             .open(node.dir.join("broker.log"))
             .with_context(|| format!("cannot open the log of {name} in {}", node.dir.display()))?;
         let config = node.config();
+        let software = match &self.upgrade {
+            Some(upgrade) if node.is_upgraded => upgrade.as_ref(),
+            _ => self.software.as_ref(),
+        };
         // Its command line holds an absolute path in this run's directory: no other process has that.
-        let record = undo.starting(name, &self.software.marker(&config))?;
-        let mut command = self.software.command(&config);
+        let record = undo.starting(name, &software.marker(&config))?;
+        let mut command = software.command(&config);
         if let Some(world) = &self.world {
             command = inside(world, name, &command)?;
         }
@@ -469,6 +485,15 @@ impl Nodes for Local {
             Some(fuse) => fuse.backing().to_path_buf(),
             None => node.data(),
         }
+    }
+
+    fn upgrade(&mut self, node: &str) -> std::io::Result<String> {
+        let software = self.upgrade.as_ref();
+        let to = software.ok_or_else(|| std::io::Error::other("the plan has no `upgrade_to`"))?;
+        let name = to.name();
+        let node = self.nodes.iter_mut().find(|n| n.member.name == node);
+        node.ok_or_else(|| std::io::Error::other("there is no such node"))?.is_upgraded = true;
+        Ok(format!("upgraded to {name}"))
     }
 
     fn disk(&mut self, node: &str) -> Option<&mut Disk> {

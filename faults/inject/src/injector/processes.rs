@@ -103,7 +103,7 @@ impl Processes {
                 done.cut = format!("its power went at {:.6} s of Unix time", now.as_secs_f64());
                 process.kill()
             }
-            Deed::Terminate { .. } => process.terminate(),
+            Deed::Terminate { .. } | Deed::Upgrade { .. } => process.terminate(),
             Deed::OldSnapshot => {
                 // Stands still for as long as that takes, so that the copy is of one moment.
                 let record = self.undo.stopping(&process)?;
@@ -175,6 +175,9 @@ impl Processes {
                 done.left = Some(disk.restore()?);
             }
         }
+        if matches!(done.deed, Deed::Upgrade { .. }) && !done.process.is_alive() {
+            done.left = Some(nodes.upgrade(node)?);
+        }
         match started.filter(|now| *now != done.process && now.is_alive()) {
             Some(_) => Ok(()),
             None if done.process.is_alive() => Err(io::Error::other("it is not down yet")),
@@ -201,8 +204,10 @@ impl Processes {
         let state = done.process.state();
         let dead = matches!(state, State::Gone | State::Zombie);
         match (done.deed, state) {
-            (Deed::Terminate { .. }, _) if dead => Ok(done.end_of_termination()),
-            (Deed::Terminate { .. }, state) => {
+            (Deed::Terminate { .. } | Deed::Upgrade { .. }, _) if dead => {
+                Ok(done.end_of_termination())
+            }
+            (Deed::Terminate { .. } | Deed::Upgrade { .. }, state) => {
                 done.end_the_overdue().map_err(|error| error.to_string())?;
                 Err(format!("pid {pid}: {}", words(&state)))
             }
@@ -305,7 +310,9 @@ impl Done {
 
     /// Kills what has outlived its grace.
     fn end_the_overdue(&mut self) -> io::Result<()> {
-        let Deed::Terminate { grace } = self.deed else { return Ok(()) };
+        let (Deed::Terminate { grace } | Deed::Upgrade { grace }) = self.deed else {
+            return Ok(());
+        };
         let late = self.asked.elapsed() >= Duration::from_millis(grace.0);
         if late && !self.overran && self.process.is_alive() {
             self.overran = true;
@@ -317,7 +324,7 @@ impl Done {
     fn end_of_termination(&self) -> String {
         let pid = self.process.pid;
         match self.deed {
-            Deed::Terminate { grace } if self.overran => {
+            Deed::Terminate { grace } | Deed::Upgrade { grace } if self.overran => {
                 format!("OVERRUN: pid {pid} still ran {grace} after SIGTERM; dead of SIGKILL")
             }
             _ => {

@@ -48,6 +48,7 @@ impl Checker<'_> {
             DeedName::Terminate => {
                 Deed::Terminate { grace: raw.grace.take().unwrap_or(GRACE_DEFAULT) }
             }
+            DeedName::Upgrade => Deed::Upgrade { grace: raw.grace.take().unwrap_or(GRACE_DEFAULT) },
             DeedName::Stutter => Deed::Stutter {
                 stopped: self.period(path, "stopped", raw.stopped.take(), STOPPED_DEFAULT),
                 running: self.period(path, "running", raw.running.take(), RUNNING_DEFAULT),

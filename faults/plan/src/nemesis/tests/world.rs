@@ -309,6 +309,7 @@ impl World {
             }
             Deed::Kill
             | Deed::Terminate { .. }
+            | Deed::Upgrade { .. }
             | Deed::Wipe
             | Deed::PowerLoss
             | Deed::TornWrite { .. }
