@@ -15,8 +15,8 @@ fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let out = PathBuf::from(variable("OUT_DIR")).join("clock-shim.so");
     // 32 bits have two sizes of time, and no Kafka.
-    let is_for_us =
-        variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_POINTER_WIDTH") == "64";
+    let is_for_us = variable("CARGO_CFG_TARGET_OS") == "linux"
+        && variable("CARGO_CFG_TARGET_POINTER_WIDTH") == "64";
     if !is_for_us {
         std::fs::write(&out, []).expect("OUT_DIR can be written to");
         return;
@@ -25,7 +25,18 @@ fn main() {
     rustc
         .args(["--crate-name", "clock_shim", "--crate-type", "cdylib", "--edition", "2024"])
         .args(["--target", &variable("TARGET")])
-        .args(["-C", "opt-level=2", "-C", "panic=abort", "-C", "lto=fat", "-C", "strip=symbols", "-C", "overflow-checks=off"])
+        .args([
+            "-C",
+            "opt-level=2",
+            "-C",
+            "panic=abort",
+            "-C",
+            "lto=fat",
+            "-C",
+            "strip=symbols",
+            "-C",
+            "overflow-checks=off",
+        ])
         .arg(SHIM)
         .arg("-o")
         .arg(&out);

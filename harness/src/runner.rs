@@ -159,6 +159,7 @@ fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
         disks: plan.needs().contains(&Needs::Disks),
         fuse: plan.needs().contains(&Needs::Fuse),
         proxies: plan.needs().contains(&Needs::Proxy).then_some(seed),
+        clocks: plan.needs().contains(&Needs::Clocks),
     }
 }
 

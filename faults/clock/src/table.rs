@@ -37,6 +37,12 @@ pub struct Shift {
 }
 
 impl Shift {
+    /// Whether it comes or goes between two moments.
+    pub fn switches(&self, from_ns: i64, to_ns: i64) -> bool {
+        let beat = |at_ns: i64| at_ns.saturating_sub(self.base_ns).div_euclid(self.period_ns);
+        self.period_ns > 0 && beat(from_ns) != beat(to_ns)
+    }
+
     /// How far the clock is ahead for this reason alone, at a moment of the machine's wall clock.
     pub fn at(&self, true_ns: i64) -> i64 {
         let since_ns = true_ns.saturating_sub(self.base_ns);

@@ -51,8 +51,7 @@ fn what_stands_adds_up_in_any_order_and_nothing_stays_of_what_is_gone() {
     assert_eq!(table(&backwards).at(now_ns), sum);
     // Each of them may be the first to go.
     for gone in 0..all.len() {
-        let left: Vec<Shift> =
-            (0..all.len()).filter(|at| *at != gone).map(|at| all[at]).collect();
+        let left: Vec<Shift> = (0..all.len()).filter(|at| *at != gone).map(|at| all[at]).collect();
         assert_eq!(table(&left).at(now_ns), sum - all[gone].at(now_ns));
     }
     assert_eq!(table(&[]).at(now_ns), 0);

@@ -32,7 +32,9 @@ impl ClockDeed {
     pub fn takes_ms(self) -> u64 {
         match self {
             ClockDeed::Jump { .. } => 0,
-            ClockDeed::Drift { rate } => SEEN_MS * 1_000_000 / u64::from(rate.ppm.unsigned_abs().max(1)),
+            ClockDeed::Drift { rate } => {
+                SEEN_MS * 1_000_000 / u64::from(rate.ppm.unsigned_abs().max(1))
+            }
             // Both of its parts are to be seen.
             ClockDeed::Strobe { period, .. } => 4 * period.0,
         }

@@ -173,14 +173,8 @@ pub enum Needs {
 }
 
 impl Needs {
-    pub const ALL: [Needs; 6] = [
-        Needs::Nothing,
-        Needs::Namespaces,
-        Needs::Disks,
-        Needs::Fuse,
-        Needs::Proxy,
-        Needs::Clocks,
-    ];
+    pub const ALL: [Needs; 6] =
+        [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse, Needs::Proxy, Needs::Clocks];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {

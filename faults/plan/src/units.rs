@@ -322,7 +322,9 @@ mod tests {
 
     #[test]
     fn clocks_are_off_either_way() {
-        for (text, ms) in [("5m", 300_000), ("-5m", -300_000), ("+1.5s", 1_500), ("-1h", -3_600_000)] {
+        for (text, ms) in
+            [("5m", 300_000), ("-5m", -300_000), ("+1.5s", 1_500), ("-1h", -3_600_000)]
+        {
             assert_eq!(text.parse::<Shift>(), Ok(Shift { ms }));
         }
         for (text, ppm) in

@@ -71,6 +71,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 disks: false,
                 fuse: false,
                 proxies: None,
+                clocks: false,
             };
             up(layout, software, &store, json)
         }

@@ -60,7 +60,11 @@ impl Checker<'_> {
 
     fn drift(&mut self, at: &str, raw: &mut RawParameters) -> Option<Drift> {
         let Some(rate) = raw.rate.take() else {
-            self.wrong(at, "how fast does it run?", "rate = \"+5%\", or slower with rate = \"-5%\"");
+            self.wrong(
+                at,
+                "how fast does it run?",
+                "rate = \"+5%\", or slower with rate = \"-5%\"",
+            );
             return None;
         };
         let fits = (SLOWEST_PPM..=FASTEST_PPM).contains(&rate.ppm);

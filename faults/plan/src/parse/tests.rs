@@ -468,7 +468,10 @@ fn faults_of_clocks_take_their_parameters_and_say_what_is_allowed() {
         ("name = \"clock-jump\"\nby = 5", "expected a duration such as \"5m\""),
         ("name = \"clock-drift\"\nrate = \"-100%\"", "from -90% to +900%"),
         ("name = \"clock-drift\"\nrate = \"0.01%\"", "and +0.1% at least"),
-        ("name = \"clock-drift\"\nby = \"5m\"\nrate = \"1%\"", "`by` means nothing to `clock-drift`"),
+        (
+            "name = \"clock-drift\"\nby = \"5m\"\nrate = \"1%\"",
+            "`by` means nothing to `clock-drift`",
+        ),
         ("name = \"clock-strobe\"\nby = \"1m\"\nperiod = \"10ms\"", "from 100ms to 10s"),
     ] {
         let shown = problem(&of(written)).replace('\n', " ");

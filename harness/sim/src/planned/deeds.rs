@@ -1,5 +1,6 @@
 //! What each deed does to the simulated world.
 
+use super::clocks::Wrong;
 use super::files;
 use crate::disk::Snapshot;
 use crate::invariant::Loss;
@@ -24,6 +25,8 @@ struct Done {
     overran: bool,
     /// A copy of its disk, until it is put back.
     snapshot: Option<Snapshot>,
+    /// What is wrong with its clock.
+    clock: Option<Wrong>,
 }
 
 /// Carries actions out.
@@ -69,7 +72,7 @@ impl Deeds {
     fn inject(&mut self, world: &mut World, fault: u32, node: &str, deed: Deed, peers: &[Peer]) {
         let id = self.ids[node];
         let ways = deed.cut().map(|cut| self.ways(world, id, peers, cut)).unwrap_or_default();
-        let mut snapshot = None;
+        let (mut snapshot, mut clock) = (None, None);
         match deed {
             deed if files::is_on_disk(deed) => files::hold(world, id, deed),
             Deed::OldSnapshot => snapshot = Some(world.machine(id).disk.snapshot()),
@@ -86,10 +89,14 @@ impl Deeds {
                 world.keep_down(id);
             }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
+            Deed::Clock(deed) => {
+                let now_ns = world.now_ns;
+                clock = Some(Wrong::begin(deed, &mut world.machine(id).clock, now_ns));
+            }
             other => unreachable!("plans with `{other}` are refused"),
         }
         let (asked_ns, closed, healed, overran) = (world.now_ns, false, false, false);
-        let mut done = Done { deed, asked_ns, ways, closed, healed, overran, snapshot };
+        let mut done = Done { deed, asked_ns, ways, closed, healed, overran, snapshot, clock };
         done.close(world);
         self.done.insert((fault, node.to_owned()), done);
     }
@@ -119,6 +126,7 @@ impl Deeds {
         let is_stutter = matches!(done.deed, Deed::Stutter { .. });
         match (is_stutter, on) {
             _ if done.healed => {}
+            _ if done.clock.is_some() => done.strobe(world, self.ids[node], on),
             (true, true) => world.stall(self.ids[node]),
             (true, false) => world.resume(self.ids[node]),
             (false, true) => done.close(world),
@@ -157,6 +165,7 @@ impl Deeds {
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }
+            Deed::Clock(_) => done.strobe(world, id, false),
             other => unreachable!("plans with `{other}` are refused"),
         }
     }
@@ -181,6 +190,7 @@ impl Deeds {
             Deed::Stall | Deed::Stutter { .. } => machine.is_stalled(),
             // A node that ended of it comes back before it is over.
             deed if files::is_on_disk(deed) => !done.healed || !machine.is_up(),
+            Deed::Clock(_) => !done.healed,
             Deed::OldSnapshot => done.snapshot.is_some() || !machine.is_up(),
             _ => !machine.is_up(),
         };
@@ -189,6 +199,12 @@ impl Deeds {
 }
 
 impl Done {
+    fn strobe(&mut self, world: &mut World, id: u16, off: bool) {
+        if let Some(clock) = &mut self.clock {
+            clock.set(off, &mut world.machine(id).clock);
+        }
+    }
+
     fn close(&mut self, world: &mut World) {
         if !self.closed {
             self.closed = true;
