@@ -367,9 +367,6 @@ impl Deed {
         match self {
             Deed::Stutter { stopped, running } => Some(Rhythm { on: stopped, off: running }),
             Deed::Flap { on, off } => Some(Rhythm { on, off }),
-            Deed::Clock(ClockDeed::Strobe { period, .. }) => {
-                Some(Rhythm { on: period, off: period })
-            }
             _ => None,
         }
     }

@@ -61,6 +61,7 @@ pub const PLANS: &[ShippedPlan] = plans![
     "disk-full"
     "old-snapshot"
     "followers-slowed-leader-killed"
+    "clocks-apart"
     "response-lost"
     "reassignment-with-a-kill"
     ;

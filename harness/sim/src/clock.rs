@@ -13,23 +13,34 @@ pub struct Clock {
     origin_ns: u64,
     drift_ppm: i64,
     jumped_ms: i64,
-    /// Drifts of the wall clock alone: in millionths, each with the moment of the world at which it began.
-    wall_drifts: Vec<(i32, u64)>,
+    /// What else is wrong with the wall clock alone.
+    shifts: Vec<WallShift>,
+}
+
+/// A reason for a wall clock to be wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WallShift {
+    pub by_ms: i64,
+    /// Millionths by which it runs fast.
+    pub ppm: i32,
+    /// It counts in every other period, in the first one to begin with; 0: always.
+    pub period_ns: u64,
+    /// The moment of the world at which it began.
+    pub from_ns: u64,
 }
 
 impl Clock {
     pub fn new(origin_ns: u64, drift_ppm: i32) -> Clock {
         assert!(drift_ppm.abs() < 1_000_000, "a clock that stands still or runs backwards");
-        Clock { origin_ns, drift_ppm: i64::from(drift_ppm), jumped_ms: 0, wall_drifts: Vec::new() }
+        Clock { origin_ns, drift_ppm: i64::from(drift_ppm), jumped_ms: 0, shifts: Vec::new() }
     }
 
     /// What the clocks say at a moment of the world.
     pub fn now(&self, world_ns: u64) -> Now {
         let passed_ns = self.passed_ns(world_ns);
         let passed_ms = i64::try_from(passed_ns / 1_000_000).expect("less than centuries");
-        let drifted_ms: i64 =
-            self.wall_drifts.iter().map(|drift| drifted_ms(*drift, world_ns)).sum();
-        let wall_ms = WALL_MS + passed_ms + self.jumped_ms + drifted_ms;
+        let shifted_ms: i64 = self.shifts.iter().map(|shift| shift.ms(world_ns)).sum();
+        let wall_ms = WALL_MS + passed_ms + self.jumped_ms + shifted_ms;
         Now { mono_ns: self.origin_ns + passed_ns, wall_ms }
     }
 
@@ -52,15 +63,15 @@ impl Clock {
         self.jumped_ms += by_ms;
     }
 
-    /// From this moment on the wall clock runs so much faster.
-    pub fn drift(&mut self, ppm: i32, from_ns: u64) {
-        self.wall_drifts.push((ppm, from_ns));
+    /// The wall clock is wrong by this, until it is lifted.
+    pub fn hold(&mut self, shift: WallShift) {
+        self.shifts.push(shift);
     }
 
-    /// Ends such a drift, and what it has come to.
-    pub fn end_drift(&mut self, ppm: i32, from_ns: u64) {
-        let at = self.wall_drifts.iter().position(|drift| *drift == (ppm, from_ns));
-        at.map(|at| self.wall_drifts.remove(at));
+    /// Ends one of those that are held, and all that it has come to.
+    pub fn lift(&mut self, shift: WallShift) {
+        let at = self.shifts.iter().position(|held| *held == shift);
+        at.map(|at| self.shifts.remove(at));
     }
 
     fn passed_ns(&self, world_ns: u64) -> u64 {
@@ -69,9 +80,15 @@ impl Clock {
     }
 }
 
-fn drifted_ms((ppm, from_ns): (i32, u64), world_ns: u64) -> i64 {
-    let passed_ns = i128::from(world_ns.saturating_sub(from_ns));
-    i64::try_from(passed_ns * i128::from(ppm) / 1_000_000_000_000).expect("less than centuries")
+impl WallShift {
+    fn ms(&self, world_ns: u64) -> i64 {
+        let since_ns = world_ns.saturating_sub(self.from_ns);
+        if since_ns.checked_div(self.period_ns).is_some_and(|beat| beat % 2 == 1) {
+            return 0;
+        }
+        let drifted_ms = i128::from(since_ns) * i128::from(self.ppm) / 1_000_000_000_000;
+        self.by_ms + i64::try_from(drifted_ms).expect("less than centuries")
+    }
 }
 
 #[cfg(test)]
@@ -91,18 +108,23 @@ mod tests {
     }
 
     #[test]
-    fn drifts_of_the_wall_clock_add_up_and_end_in_any_order() {
+    fn what_is_held_on_a_wall_clock_adds_up_and_ends_in_any_order() {
         let mut clock = Clock::new(5, 0);
-        let at = |clock: &Clock| clock.now(11_000_000_000);
-        let before = at(&clock);
-        clock.drift(50_000, 1_000_000_000);
-        clock.drift(-10_000, 6_000_000_000);
-        assert_eq!(at(&clock).mono_ns, before.mono_ns);
-        assert_eq!(at(&clock).wall_ms, before.wall_ms + 500 - 50);
-        clock.end_drift(50_000, 1_000_000_000);
-        assert_eq!(at(&clock).wall_ms, before.wall_ms - 50);
-        clock.end_drift(-10_000, 6_000_000_000);
-        assert_eq!(at(&clock), before);
+        let at = |clock: &Clock, s: u64| clock.now(s * 1_000_000_000);
+        let before = [at(&clock, 11), at(&clock, 12)];
+        let second = 1_000_000_000;
+        let fast = WallShift { ppm: 50_000, from_ns: second, ..WallShift::default() };
+        let strobe =
+            WallShift { by_ms: -700, period_ns: second, from_ns: second, ..WallShift::default() };
+        clock.hold(fast);
+        clock.hold(strobe);
+        assert_eq!(at(&clock, 11).mono_ns, before[0].mono_ns);
+        assert_eq!(at(&clock, 11).wall_ms, before[0].wall_ms + 500 - 700);
+        assert_eq!(at(&clock, 12).wall_ms, before[1].wall_ms + 550);
+        clock.lift(fast);
+        assert_eq!(at(&clock, 11).wall_ms, before[0].wall_ms - 700);
+        clock.lift(strobe);
+        assert_eq!([at(&clock, 11), at(&clock, 12)], before);
     }
 
     #[test]

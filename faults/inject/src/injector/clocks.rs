@@ -24,9 +24,9 @@ struct Held {
     healed: bool,
     /// The node's time was asked for before this, and looked at.
     looked_ns: i64,
-    /// Of a strobe: what was seen already.
-    seen_off: bool,
-    seen_true: bool,
+    /// What was seen already: how far it is off, and of a strobe that it is not, in its other half.
+    seen_off: Option<String>,
+    seen_true: Option<String>,
 }
 
 /// All deeds of a run on clocks.
@@ -46,8 +46,8 @@ impl Clocks {
         keeper: &mut dyn Timekeeper,
     ) -> io::Result<()> {
         let base_ns = clock::true_ns();
-        let (healed, seen_off, seen_true) = (false, false, false);
         let shift = shift(deed, base_ns);
+        let (healed, seen_off, seen_true) = (false, None, None);
         let held = Held { deed, shift, healed, looked_ns: base_ns, seen_off, seen_true };
         let key = (fault, node.to_string());
         self.held.insert(key.clone(), held);
@@ -78,15 +78,17 @@ impl Clocks {
         let words = reading.words();
         reading.agrees()?;
         if reading.own_ns == 0 {
-            held.seen_true = true;
+            held.seen_true = Some(words.clone());
         } else {
             reading.tells()?;
-            held.seen_off = true;
+            held.seen_off = Some(words.clone());
         }
-        match (held.deed, held.seen_off, held.seen_true) {
-            (ClockDeed::Strobe { .. }, true, true) => Ok(format!("{words}; now off, now true")),
-            (ClockDeed::Jump { .. }, true, _) => Ok(words),
-            (ClockDeed::Drift { .. }, true, _) => {
+        match (held.deed, &held.seen_off, &held.seen_true) {
+            (ClockDeed::Strobe { .. }, Some(off), Some(true_again)) => {
+                Ok(format!("{off}, and in turn: {true_again}"))
+            }
+            (ClockDeed::Jump { .. }, Some(_), _) => Ok(words),
+            (ClockDeed::Drift { .. }, Some(_), _) => {
                 let since_s = (reading.told.answered_ns - held.shift.base_ns) as f64 / 1e9;
                 Ok(format!("{words}; {since_s:.3} s after it began"))
             }

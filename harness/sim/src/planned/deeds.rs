@@ -1,6 +1,6 @@
 //! What each deed does to the simulated world.
 
-use super::clocks::Wrong;
+use super::clocks;
 use super::files;
 use crate::disk::Snapshot;
 use crate::invariant::Loss;
@@ -25,8 +25,6 @@ struct Done {
     overran: bool,
     /// A copy of its disk, until it is put back.
     snapshot: Option<Snapshot>,
-    /// What is wrong with its clock.
-    clock: Option<Wrong>,
 }
 
 /// Carries actions out.
@@ -72,7 +70,7 @@ impl Deeds {
     fn inject(&mut self, world: &mut World, fault: u32, node: &str, deed: Deed, peers: &[Peer]) {
         let id = self.ids[node];
         let ways = deed.cut().map(|cut| self.ways(world, id, peers, cut)).unwrap_or_default();
-        let (mut snapshot, mut clock) = (None, None);
+        let mut snapshot = None;
         match deed {
             deed if files::is_on_disk(deed) => files::hold(world, id, deed),
             Deed::OldSnapshot => snapshot = Some(world.machine(id).disk.snapshot()),
@@ -90,13 +88,13 @@ impl Deeds {
             }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
             Deed::Clock(deed) => {
-                let now_ns = world.now_ns;
-                clock = Some(Wrong::begin(deed, &mut world.machine(id).clock, now_ns));
+                let shift = clocks::shift(deed, world.now_ns);
+                world.machine(id).clock.hold(shift);
             }
             other => unreachable!("plans with `{other}` are refused"),
         }
         let (asked_ns, closed, healed, overran) = (world.now_ns, false, false, false);
-        let mut done = Done { deed, asked_ns, ways, closed, healed, overran, snapshot, clock };
+        let mut done = Done { deed, asked_ns, ways, closed, healed, overran, snapshot };
         done.close(world);
         self.done.insert((fault, node.to_owned()), done);
     }
@@ -126,7 +124,6 @@ impl Deeds {
         let is_stutter = matches!(done.deed, Deed::Stutter { .. });
         match (is_stutter, on) {
             _ if done.healed => {}
-            _ if done.clock.is_some() => done.strobe(world, self.ids[node], on),
             (true, true) => world.stall(self.ids[node]),
             (true, false) => world.resume(self.ids[node]),
             (false, true) => done.close(world),
@@ -165,7 +162,9 @@ impl Deeds {
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }
-            Deed::Clock(_) => done.strobe(world, id, false),
+            Deed::Clock(deed) => {
+                world.machine(id).clock.lift(clocks::shift(deed, done.asked_ns));
+            }
             other => unreachable!("plans with `{other}` are refused"),
         }
     }
@@ -199,12 +198,6 @@ impl Deeds {
 }
 
 impl Done {
-    fn strobe(&mut self, world: &mut World, id: u16, off: bool) {
-        if let Some(clock) = &mut self.clock {
-            clock.set(off, &mut world.machine(id).clock);
-        }
-    }
-
     fn close(&mut self, world: &mut World) {
         if !self.closed {
             self.closed = true;
