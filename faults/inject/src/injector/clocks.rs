@@ -206,7 +206,8 @@ impl Reading {
         let trip_ms = self.round_trip_ns() as f64 / 1e6;
         let others = match self.others.as_slice() {
             [] => String::new(),
-            others => format!(", fault {} counted in", others.join(" and ")),
+            [one] => format!(", fault {one} counted in"),
+            others => format!(", faults {} counted in", others.join(" and ")),
         };
         format!("its clock is {} (round trip {trip_ms:.1} ms){others}", apart(ahead_ns))
     }
