@@ -110,7 +110,12 @@ fn apache_kafka_keeps_its_word_on_clocks_that_are_wrong_in_three_ways() {
 #[test]
 fn a_broker_that_follows_a_file_which_is_no_clock_says_so() {
     let place = Place::new();
-    place.write("server.properties", "node.id=1\n");
+    place.write(
+        "server.properties",
+        "node.id=1\nprocess.roles=broker,controller\nlog.dirs=data\n\
+         listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0\n\
+         controller.listener.names=CONTROLLER\ncontroller.quorum.voters=1@127.0.0.1:9093\n",
+    );
     place.write("other", "no clock");
     let broker = ["broker", "--config", "server.properties", "--clock"];
     for missing in ["missing", "other"] {
