@@ -85,7 +85,7 @@ impl Follower {
         Follower { counters, thread }
     }
 
-    /// Waits until everything recorded was followed. The recorder must have been dropped.
+    /// Waits until everything recorded was followed. The recorder must have been finished.
     pub fn join(self) -> (Checker, Measure) {
         match self.thread.join() {
             Ok(followed) => followed,

@@ -56,7 +56,8 @@ struct Inner {
     encoded: Vec<u8>,
     file: File,
     portion: Portion,
-    follower: Sender<Portion>,
+    /// None once the run is over.
+    follower: Option<Sender<Portion>>,
     error: Option<String>,
 }
 
@@ -70,7 +71,7 @@ impl Recorder {
             encoded: Vec::with_capacity(2 * BLOCK_BYTES_TARGET),
             file,
             portion: Vec::new(),
-            follower,
+            follower: Some(follower),
             error: None,
         };
         Ok(Recorder { clock, inner: Mutex::new(inner), failed: AtomicBool::new(false) })
@@ -90,9 +91,11 @@ impl Recorder {
         self.lock().error.clone()
     }
 
-    /// Commits and makes the file durable.
+    /// Commits and makes the file durable. Whoever follows has been told everything, and what is recorded later is nobody's
+    /// any more: a client whose library died may still hold on to this.
     pub fn finish(&self) -> Result<()> {
         self.commit();
+        self.lock().follower = None;
         if let Some(error) = self.error() {
             anyhow::bail!("the history could not be written: {error}");
         }
@@ -112,6 +115,9 @@ impl History for Recorder {
 
     fn record(&self, time: Time, event: Event) {
         let inner = &mut *self.lock();
+        if inner.follower.is_none() {
+            return;
+        }
         inner.encoder.append(&time, &event, &mut inner.encoded);
         inner.portion.push((time, event));
         // Outcomes of one poll may be many: they need no commit of their own, only bounded memory.
@@ -135,9 +141,11 @@ impl Recorder {
             self.failed.store(true, Ordering::Relaxed);
         }
         inner.encoded.clear();
-        if !inner.portion.is_empty() {
-            // Nobody follows any more once the run is over.
-            let _ = inner.follower.send(std::mem::take(&mut inner.portion));
+        if let Some(follower) = &inner.follower
+            && !inner.portion.is_empty()
+        {
+            // Who follows may have ended before.
+            let _ = follower.send(std::mem::take(&mut inner.portion));
         }
     }
 }

@@ -123,7 +123,7 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
     let excerpts = collect::excerpts(&run, &facts);
     facts.excerpts = excerpts;
     // From here on everything can be made again from what is stored.
-    stopped.end_disks(collect::keeps_data(&facts, request.keep_data));
+    stopped.end_places(collect::keeps_data(&facts, request.keep_data));
     collect::save(&run, &mut facts, request.keep_data)?;
     progress.finish();
     undo.finish().context("cannot remove the undo records")?;
@@ -158,6 +158,7 @@ fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
         cluster_id,
         disks: plan.needs().contains(&Needs::Disks),
         fuse: plan.needs().contains(&Needs::Fuse),
+        groups: plan.needs().contains(&Needs::Groups),
         proxies: plan.needs().contains(&Needs::Proxy).then_some(seed),
         clocks: plan.needs().contains(&Needs::Clocks),
     }

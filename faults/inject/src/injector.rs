@@ -6,12 +6,15 @@
 
 mod clocks;
 mod disk;
+mod ended;
 mod files;
+mod limits;
 mod processes;
 mod surgery;
 mod topic;
 
 use crate::fuse::Fuse;
+use crate::group::Group;
 use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
@@ -20,6 +23,7 @@ use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
 use clocks::Clocks;
 use files::Files;
+use limits::Limits;
 use plan::deed::{Deed, Resource};
 use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
@@ -55,6 +59,11 @@ pub trait Nodes {
         None
     }
 
+    /// The control group that the node's processes are in; `None`: nothing of theirs can be limited.
+    fn group(&mut self, _node: &str) -> Option<&Group> {
+        None
+    }
+
     /// The network in which each node has a namespace of its own; `None`: they have none, and can't be cut off.
     fn network(&self) -> Option<&World> {
         None
@@ -83,6 +92,7 @@ pub struct Injector {
     deeds: BTreeMap<u32, Deed>,
     processes: Processes,
     files: Files,
+    limits: Limits,
     cuts: Cuts,
     links: Links,
     clocks: Clocks,
@@ -93,9 +103,9 @@ impl Injector {
     pub fn new(undo: UndoLog) -> Injector {
         let processes = Processes::new(undo);
         let (files, cuts) = (Files::default(), Cuts::default());
-        let (deeds, links) = (BTreeMap::new(), Links::default());
+        let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
         let (clocks, changes) = (Clocks::default(), Changes::default());
-        Injector { deeds, processes, files, cuts, links, clocks, changes }
+        Injector { deeds, processes, files, limits, cuts, links, clocks, changes }
     }
 
     /// Carries an action out and answers it.
@@ -161,21 +171,27 @@ impl Injector {
         if let Deed::Topic(deed) = deed {
             return self.changes.inject(fault, node, deed, admin(nodes)?);
         }
-        match deed.cut() {
-            None if deed.resource() == Resource::Disk => {
-                self.files.inject(fault, node, deed, nodes)
-            }
-            None => self.processes.inject(fault, node, deed, nodes),
-            Some(cut) => self.cuts.inject(fault, node, cut, peers, network(nodes)?),
+        if let Some(cut) = deed.cut() {
+            return self.cuts.inject(fault, node, cut, peers, network(nodes)?);
+        }
+        match deed.resource() {
+            Resource::Disk => self.files.inject(fault, node, deed, nodes),
+            Resource::Limits => self.limits.inject(fault, node, deed, nodes),
+            _ => self.processes.inject(fault, node, deed, nodes),
         }
     }
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            // Nothing of disks, links or topics comes and goes in beats, and a clock keeps its beat by itself.
-            None | Some(Resource::Disk | Resource::Links | Resource::Clock | Resource::Topic) => {
-                Ok(())
-            }
+            // Nothing of these comes and goes in beats, and a clock keeps its beat by itself.
+            None
+            | Some(
+                Resource::Disk
+                | Resource::Limits
+                | Resource::Links
+                | Resource::Clock
+                | Resource::Topic,
+            ) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -186,6 +202,9 @@ impl Injector {
             (Some(Resource::Process), _) => self.processes.heal(fault, node, nodes),
             (Some(Resource::Disk), _) => {
                 self.files.heal(fault, node, self.processes.keep_down(node), nodes)
+            }
+            (Some(Resource::Limits), _) => {
+                self.limits.heal(fault, node, self.processes.keep_down(node), nodes)
             }
             (Some(Resource::Links), _) => {
                 self.links.heal(fault, node, nodes.proxies());
@@ -209,6 +228,7 @@ impl Injector {
             None => Err("nothing was done to it".to_string()),
             Some(Resource::Process) => self.processes.in_effect(fault, node, nodes),
             Some(Resource::Disk) => self.files.in_effect(fault, node, nodes),
+            Some(Resource::Limits) => self.limits.in_effect(fault, node, nodes),
             Some(Resource::Network) => {
                 let world = network(nodes).map_err(|error| error.to_string())?;
                 self.cuts.in_effect(fault, node, world)
@@ -233,6 +253,9 @@ impl Injector {
             (Some(Resource::Process), _) => self.processes.over(fault, node, nodes),
             (Some(Resource::Disk), _) => {
                 self.files.over(fault, node, self.processes.keep_down(node), nodes)
+            }
+            (Some(Resource::Limits), _) => {
+                self.limits.over(fault, node, self.processes.keep_down(node), nodes)
             }
             (Some(Resource::Links), _) => self.links.over(fault, node, nodes.proxies()),
             (Some(Resource::Clock), _) => {
@@ -276,6 +299,15 @@ fn fuse_of<'a>(nodes: &'a mut dyn Nodes, node: &str) -> io::Result<&'a Fuse> {
     })
 }
 
+fn group_of<'a>(nodes: &'a mut dyn Nodes, node: &str) -> io::Result<&'a Group> {
+    nodes.group(node).ok_or_else(|| {
+        io::Error::other(
+            "its processes are in no group of their own: this needs a control group for each node \
+             (`highwater doctor` says what is missing)",
+        )
+    })
+}
+
 /// What is left to chance in a fault on a node's disk or files.
 fn seed_of(fault: u32, node: &str) -> u64 {
     Stream::new(u64::from(fault), node).next_u64()
@@ -303,5 +335,7 @@ fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {
 
 #[cfg(test)]
 mod disk_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod tests;

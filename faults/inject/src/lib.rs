@@ -18,6 +18,7 @@ pub mod fuse;
 #[cfg(not(target_os = "linux"))]
 #[path = "fuse_elsewhere.rs"]
 pub mod fuse;
+pub mod group;
 pub mod injector;
 pub mod links;
 pub mod net;
@@ -28,6 +29,7 @@ pub mod topic_admin;
 pub mod undo;
 
 pub use fuse::Fuse;
+pub use group::Group;
 pub use injector::{Injector, Nodes};
 pub use links::{Broker, Proxies};
 pub use net::World;

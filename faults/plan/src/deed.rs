@@ -91,6 +91,10 @@ catalogue! {
         "each operation on its files takes so much longer",
     Full "full" Disks Disk
         "no space is left on its disk",
+    CpuLimit "cpu-limit" Groups Limits
+        "its processes get so much of one CPU, and no more",
+    MemoryLimit "memory-limit" Groups Limits
+        "its memory, with what the kernel caches of its files, is so much and no more",
     Cut "cut" Namespaces Network
         "packets between the nodes and their peers are lost, or refused",
     Isolate "isolate" Namespaces Network
@@ -166,6 +170,8 @@ pub enum Needs {
     Disks,
     /// A file system that can fail for each node.
     Fuse,
+    /// A control group for each node.
+    Groups,
     /// A proxy in front of each broker.
     Proxy,
     /// A wall clock of its own for each node.
@@ -173,8 +179,15 @@ pub enum Needs {
 }
 
 impl Needs {
-    pub const ALL: [Needs; 6] =
-        [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse, Needs::Proxy, Needs::Clocks];
+    pub const ALL: [Needs; 7] = [
+        Needs::Nothing,
+        Needs::Namespaces,
+        Needs::Disks,
+        Needs::Fuse,
+        Needs::Groups,
+        Needs::Proxy,
+        Needs::Clocks,
+    ];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
@@ -191,6 +204,9 @@ impl Needs {
             Needs::Fuse => {
                 "a FUSE file system between each node and its data: Linux, root, /dev/fuse, and the program `dd`"
             }
+            Needs::Groups => {
+                "a control group for each node: Linux, root, and the controllers cpu and memory of either version"
+            }
             Needs::Proxy => "a proxy in front of each broker, in this process; no privilege needed",
             Needs::Clocks => {
                 "a wall clock for each node: of the bundled broker anywhere, of Apache Kafka on Linux with a `java` that is linked dynamically; no privilege needed"
@@ -205,12 +221,14 @@ impl Needs {
 }
 
 /// What faults can meet on. Two faults on one node's process exclude each other; those on its running disk stack, and so do
-/// cuts, and go with anything.
+/// limits and cuts, and go with anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resource {
     /// One life at a time: what is dead can't be stopped, and the end of the one fault would undo the other.
     Process,
     Disk,
+    /// What its processes may have of the machine.
+    Limits,
     Network,
     /// The connections that go through a proxy.
     Links,
@@ -221,10 +239,10 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Whether a fault on it may end a node: one whose disk fails ends by itself.
+    /// Whether a fault on it may end a node: one whose disk fails ends by itself, and one without memory is killed.
     pub fn ends_nodes(self) -> bool {
         match self {
-            Resource::Process | Resource::Disk => true,
+            Resource::Process | Resource::Disk | Resource::Limits => true,
             Resource::Network | Resource::Links | Resource::Clock | Resource::Topic => false,
         }
     }
@@ -235,6 +253,7 @@ impl Resource {
         match self {
             Resource::Process => false,
             Resource::Disk
+            | Resource::Limits
             | Resource::Network
             | Resource::Links
             | Resource::Clock
@@ -278,6 +297,10 @@ pub enum Deed {
     Slow { operation: Operation, delay: Millis },
     /// No space is left. Healed by space, and by starting a node that has ended.
     Full,
+    /// The node's processes get so much of one CPU.
+    CpuLimit { percent: u32 },
+    /// They get so much memory. Healed by as much as there is, and by starting a node that was killed.
+    MemoryLimit { bytes: Bytes },
     /// Packets between the node and its peers are lost.
     Cut(Cut),
     /// The same for all other nodes and the clients, in both directions.
@@ -311,6 +334,8 @@ impl Deed {
             Deed::FsyncError { .. } => DeedName::FsyncError,
             Deed::Slow { .. } => DeedName::Slow,
             Deed::Full => DeedName::Full,
+            Deed::CpuLimit { .. } => DeedName::CpuLimit,
+            Deed::MemoryLimit { .. } => DeedName::MemoryLimit,
             Deed::Cut(_) => DeedName::Cut,
             Deed::Isolate { .. } => DeedName::Isolate,
             Deed::Flap { .. } => DeedName::Flap,
@@ -356,6 +381,8 @@ impl Deed {
             | Deed::FsyncError { .. }
             | Deed::Slow { .. }
             | Deed::Full
+            | Deed::CpuLimit { .. }
+            | Deed::MemoryLimit { .. }
             | Deed::Link(_)
             | Deed::Clock(_)
             | Deed::Topic(_) => None,
@@ -373,7 +400,8 @@ impl Deed {
 
     /// It holds a node back without ending it, so that it falls behind.
     pub fn holds_back(self) -> bool {
-        let slows = |deed: Deed| matches!(deed, Deed::Slow { .. } | Deed::Link(_));
+        let limits = |deed: Deed| deed.resource() == Resource::Limits;
+        let slows = |deed| limits(deed) || matches!(deed, Deed::Slow { .. } | Deed::Link(_));
         matches!(self, Deed::Stall | Deed::Stutter { .. }) || slows(self) || self.cut().is_some()
     }
 
@@ -417,6 +445,8 @@ impl Deed {
             Deed::Slow { operation, delay: by } => {
                 vec![("operation", word(operation.as_str())), ("delay", time(by))]
             }
+            Deed::CpuLimit { percent } => vec![("percent", Value::Number(percent.into()))],
+            Deed::MemoryLimit { bytes } => vec![("bytes", Value::Text(bytes.to_string()))],
             Deed::Terminate { grace } => vec![("grace", time(grace))],
             Deed::Stutter { stopped, running } => {
                 vec![("stopped", time(stopped)), ("running", time(running))]

@@ -16,6 +16,7 @@
 //! from the one before.
 
 mod damage;
+mod follow;
 mod peers;
 mod planned;
 mod recipe_run;
@@ -27,6 +28,7 @@ use crate::schedule::{Item, Schedule, What};
 use crate::target::{Action, Event, Topology};
 use crate::view::View;
 use damage::{Damage, Surroundings};
+use follow::Following;
 use model::fault::{FaultRecord, FaultState, Role};
 use peers::Victims;
 use planned::planned;
@@ -55,6 +57,8 @@ pub struct Nemesis {
     due: VecDeque<usize>,
     head_since_ms: Option<u64>,
     damages: BTreeMap<u32, Damage>,
+    /// Those of them that go after their role.
+    following: BTreeMap<u32, Following>,
     recipe: Option<RecipeRun>,
     records: BTreeMap<u32, FaultRecord>,
     changed: BTreeSet<u32>,
@@ -85,6 +89,7 @@ impl Nemesis {
             due: VecDeque::new(),
             head_since_ms: None,
             damages: BTreeMap::new(),
+            following: BTreeMap::new(),
             recipe: None,
             records,
             changed: BTreeSet::new(),
@@ -170,7 +175,8 @@ impl Nemesis {
 
     /// Nothing is broken, as far as probes can see, and nothing is being asked.
     pub fn is_idle(&self) -> bool {
-        self.recipe.is_none() && !self.damages.values().any(Damage::is_damaging)
+        let moving = self.following.values().any(|following| following.moves_until_ms.is_some());
+        self.recipe.is_none() && !moving && !self.damages.values().any(Damage::is_damaging)
     }
 
     /// The whole schedule is behind us and nothing is broken.
@@ -221,6 +227,7 @@ impl Nemesis {
         let was_idle = self.is_idle();
         self.come_due(now_ms);
         self.drive_damages(now_ms, actions);
+        self.follow(now_ms);
         self.drive_recipe(now_ms, actions);
         self.admit(now_ms, actions);
         self.drive_damages(now_ms, actions);
@@ -275,9 +282,7 @@ impl Nemesis {
             let patient = now_ms < head_since_ms + ROLE_WAIT_MS;
             let item = self.schedule.items[at].clone();
             let started = match &item.what {
-                What::Fault { deed, on, pick, peers, hold_ms } => {
-                    self.admit_fault(now_ms, &item, *deed, on, *pick, peers.as_ref(), *hold_ms)
-                }
+                What::Fault { .. } => self.admit_fault(now_ms, &item),
                 What::Recipe(recipe) => self.admit_recipe(now_ms, &item, *recipe),
             };
             match started {
@@ -300,25 +305,27 @@ impl Nemesis {
         }
     }
 
-    fn admit_fault(
-        &mut self,
-        now_ms: u64,
-        item: &Item,
-        deed: Deed,
-        on: &Role,
-        pick: Pick,
-        peers: Option<&Peers>,
-        hold_ms: u64,
-    ) -> Admission {
-        let id = item.first_fault;
-        let victims = match self.victims(deed, on, pick, peers, item.partition, item.draw, None) {
+    fn admit_fault(&mut self, now_ms: u64, item: &Item) -> Admission {
+        let What::Fault { deed, on, pick, peers, hold_ms, follow } = &item.what else {
+            unreachable!("a recipe is admitted elsewhere")
+        };
+        let (id, deed, pick) = (item.first_fault, *deed, *pick);
+        let (partition, draw) = (item.partition, item.draw);
+        let victims = match self.victims(deed, on, pick, peers.as_ref(), partition, draw, None) {
             Ok(victims) => victims,
             Err(why) => return Admission::Empty(why),
         };
         if self.meets_its_like(deed, &victims).is_some() || !self.within_limits(&victims) {
             return Admission::Later;
         }
-        self.inject(now_ms, id, deed, victims, Some(hold_ms));
+        if *follow {
+            let (on, peers, victims) = (on.clone(), peers.clone(), victims.clone());
+            let moves_until_ms = None;
+            let following =
+                Following { deed, on, pick, peers, partition, draw, victims, moves_until_ms };
+            self.following.insert(id, following);
+        }
+        self.inject(now_ms, id, deed, victims, Some(*hold_ms));
         Admission::Started
     }
 

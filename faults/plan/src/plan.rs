@@ -382,6 +382,9 @@ pub struct Fault {
     /// How long it is held, from its confirmation.
     #[serde(rename = "for")]
     pub hold: Between,
+    /// When another node comes to play the role, it goes there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
     #[serde(flatten)]
     pub when: When,
 }

@@ -190,6 +190,7 @@ deeds_are_written_in! {
         pick: Option<Pick>,
         #[serde(rename = "for")]
         hold: Option<Between>,
+        follow: Option<bool>,
         from: Option<Millis>,
         every: Option<Millis>,
         until: Option<Millis>,

@@ -41,6 +41,8 @@ pub enum What {
         pick: Pick,
         peers: Option<Peers>,
         hold_ms: u64,
+        /// It goes after its role.
+        follow: bool,
     },
     /// An index into [`Schedule::recipes`].
     Recipe(usize),
@@ -56,7 +58,8 @@ impl Schedule {
             for at_ms in times(&fault.when, &mut stream) {
                 let hold_ms = stream.between(fault.hold.least.0, fault.hold.most.0);
                 let (deed, on, pick) = (fault.deed, fault.on.clone(), fault.pick);
-                let what = What::Fault { deed, on, pick, peers: fault.peers.clone(), hold_ms };
+                let (peers, follow) = (fault.peers.clone(), fault.follow);
+                let what = What::Fault { deed, on, pick, peers, hold_ms, follow };
                 drawn.push(item(at_ms, what, plan, &mut stream));
             }
         }
@@ -120,7 +123,7 @@ impl fmt::Display for Schedule {
         for item in &self.items {
             write!(f, "{:>9.3} s  #{:<3} ", item.at_ms as f64 / 1000.0, item.first_fault)?;
             match &item.what {
-                What::Fault { deed, on, pick, peers, hold_ms } => {
+                What::Fault { deed, on, pick, peers, hold_ms, follow } => {
                     let pick = match pick {
                         Pick::Any => String::new(),
                         pick => format!(" ({})", pick.as_str()),
@@ -132,6 +135,9 @@ impl fmt::Display for Schedule {
                         write!(f, " {word} {peers}")?;
                     }
                     write!(f, " for {held:.3} s")?;
+                    if *follow {
+                        f.write_str(", wherever that is")?;
+                    }
                 }
                 What::Recipe(at) => {
                     write!(f, "{} on partition {}", self.recipes[*at].name, item.partition)?;

@@ -29,6 +29,11 @@ pub fn refusal(plan: &Plan) -> Option<String> {
                 "`{deed}` can't be simulated with a plan; `highwater sim` without one elects and changes settings by itself"
             ));
         }
+        if deed.resource() == Resource::Limits {
+            return Some(format!(
+                "`{deed}` can't be simulated: simulated nodes compute in no time and share one memory"
+            ));
+        }
         if deed.resource() == Resource::Links {
             return Some(format!(
                 "`{deed}` can't be simulated: there is no proxy in the simulated network; its swarm delays and resets by itself"

@@ -70,6 +70,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 cluster_id,
                 disks: false,
                 fuse: false,
+                groups: false,
                 proxies: None,
                 clocks: false,
             };

@@ -94,6 +94,7 @@ fn abilities(store: &Store) -> Vec<(String, bool, String)> {
             // Threads and ports of our own.
             Needs::Proxy => Ok(()),
             Needs::Disks => inject::power::can_make(&std::env::temp_dir()),
+            Needs::Groups => inject::group::can_make(),
             Needs::Fuse => inject::fuse::can_make(&std::env::temp_dir()),
         };
         let how = possible.map(|()| need.about().to_string());

@@ -60,7 +60,7 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
     } else {
         for number in 1..=plan.workload.consumers {
             let task = reader_task(plan, TOPIC, topic, shared, format!("c{number}"));
-            let reader = reader::start_live(task, history.clone());
+            let reader = reader::start_live(task, shared.sessions.clone(), history.clone());
             readers.push(reader.context("cannot start a reader")?);
         }
     }

@@ -11,7 +11,8 @@ use super::clocks::{Ask, Clocks};
 use super::proxied::{self, Behind, INTERNAL, Listener};
 use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
-use inject::{Disk, Fuse, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World};
+use inject::group::Hierarchy;
+use inject::{Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,6 +37,8 @@ pub struct Layout {
     pub disks: bool,
     /// A file system that can fail between each node and its data.
     pub fuse: bool,
+    /// A control group for each node's processes.
+    pub groups: bool,
     /// A proxy in front of each broker, and the seed of what is left to chance there.
     pub proxies: Option<u64>,
     /// A wall clock of its own for each node.
@@ -63,6 +66,8 @@ struct Node {
     disk: Option<Disk>,
     /// What its data is served through; its real directory is `backing` then.
     fuse: Option<Fuse>,
+    /// What its processes are in, where that can be limited.
+    group: Option<Group>,
     /// The undo record of the process that runs.
     undo: Option<u64>,
 }
@@ -131,6 +136,10 @@ impl Local {
                 }
                 false => None,
             };
+            let group = match layout.groups {
+                true => Some(own_group(&format!("{}-{name}", layout.cluster_id), &undo)?),
+                false => None,
+            };
             nodes.push(Node {
                 dir,
                 member: Member { id: index as i32 + 1, name },
@@ -142,6 +151,7 @@ impl Local {
                 child: None,
                 disk,
                 fuse,
+                group,
                 undo: None,
             });
         }
@@ -313,6 +323,10 @@ impl Local {
         node.child = Some(child);
         undo.started(record, pid)?;
         node.undo = Some(record);
+        if let Some(group) = &node.group {
+            // Within moments of its start: what it has taken until then is not counted.
+            group.adopt(pid).with_context(|| format!("cannot put {name} into its group"))?;
+        }
         Ok(pid)
     }
 
@@ -363,10 +377,11 @@ impl Local {
         }
     }
 
-    /// Ends the nodes' own file systems. With `keep` their data is put into their directories, for whoever wants to look at it
-    /// later.
-    pub fn end_disks(&mut self, keep: bool) {
+    /// Ends the nodes' own file systems and groups. With `keep` their data is put into their directories, for whoever wants to
+    /// look at it later.
+    pub fn end_places(&mut self, keep: bool) {
         for node in &mut self.nodes {
+            node.end_group();
             if let Some(fuse) = &mut node.fuse {
                 fuse.stop();
             }
@@ -461,6 +476,13 @@ impl Node {
     fn data(&self) -> PathBuf {
         self.dir.join("data")
     }
+
+    /// Once none of its processes runs.
+    fn end_group(&mut self) {
+        if let Some(Err(error)) = self.group.take().map(Group::remove) {
+            tracing::warn!(node = self.member.name, %error, "its control group is left; `highwater doctor --clean` ends it");
+        }
+    }
 }
 
 impl Nodes for Local {
@@ -488,6 +510,10 @@ impl Nodes for Local {
         self.node(node)?.fuse.as_ref()
     }
 
+    fn group(&mut self, node: &str) -> Option<&Group> {
+        self.node(node)?.group.as_ref()
+    }
+
     fn network(&self) -> Option<&World> {
         self.world.as_ref()
     }
@@ -513,8 +539,9 @@ impl Nodes for Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // Whatever ended the run, its processes end with it.
+        // Whatever ended the run, its processes end with it, and what they were in.
         self.stop_all(Duration::ZERO);
+        self.nodes.iter_mut().for_each(Node::end_group);
     }
 }
 
@@ -523,6 +550,19 @@ fn own_disk(dir: &Path, data: &Path) -> Result<Disk> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     Disk::make(&dir.join("disk.img"), data, DISK_BYTES)
         .with_context(|| format!("cannot make a disk of its own in {}", dir.display()))
+}
+
+/// A control group of this name, written down before it is made.
+fn own_group(name: &str, undo: &UndoLog) -> Result<Group> {
+    let made = || {
+        let hierarchy = Hierarchy::find()?;
+        let name = format!("highwater-{name}");
+        for directory in hierarchy.directories(&name) {
+            undo.creating(&directory)?;
+        }
+        Group::make(hierarchy, &name)
+    };
+    made().with_context(|| format!("cannot make a control group for {name}"))
 }
 
 /// The same command in the node's namespace.

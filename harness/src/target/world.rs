@@ -2,7 +2,7 @@
 
 use crate::exit::Refused;
 use anyhow::Result;
-use inject::{World, fuse, net, power};
+use inject::{World, fuse, group, net, power};
 use plan::deed::Needs;
 use plan::{Plan, TargetKind};
 
@@ -35,6 +35,9 @@ pub fn own(plan: &Plan) -> Result<Option<World>> {
     {
         let error = std::io::Error::other("there is no library to preload on this system");
         return Err(refused(Needs::Clocks, error));
+    }
+    if needs.contains(&Needs::Groups) {
+        group::can_make().map_err(|why| refused(Needs::Groups, std::io::Error::other(why)))?;
     }
     if !needs.contains(&Needs::Namespaces) {
         return Ok(None);

@@ -60,7 +60,7 @@ impl Copier {
         // The id comes first: what was left open under it is over before the group's offsets are asked for.
         let opened = Transactional::open(&self.task.producer, &self.history, &is_stopped);
         let Some(mut own) = opened else { return ControlFlow::Break(()) };
-        let member = match Member::open(self.task.member.clone(), self.history.clone()) {
+        let mut member = match Member::open(self.task.member.clone(), self.history.clone()) {
             Ok(member) => member,
             Err(error) => {
                 tracing::error!(copier = self.task.producer.name, %error, "cannot join the group");
@@ -68,7 +68,7 @@ impl Copier {
                 return ControlFlow::Break(());
             }
         };
-        let ended = work_until_told(order, |dies| self.round(&mut own, &member, dies));
+        let ended = work_until_told(order, |dies| self.round(&mut own, &mut member, dies));
         own.close();
         member.close(ended == Some(Order::Leave));
         match ended {
@@ -81,12 +81,15 @@ impl Copier {
     fn round(
         &mut self,
         own: &mut Transactional,
-        member: &Member,
+        member: &mut Member,
         dies: bool,
     ) -> ControlFlow<(), bool> {
         let since = self.history.now();
         let records_max = 1 + self.task.random.below(self.task.records_max);
         let handed = member.take(usize::try_from(records_max).unwrap_or(usize::MAX));
+        if member.is_dead {
+            return ControlFlow::Break(());
+        }
         let (first, next) = handed.bounds();
         if next.is_empty() || handed.is_anothers {
             member.note(&handed);

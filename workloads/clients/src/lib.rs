@@ -10,6 +10,7 @@
 )]
 
 pub mod copier;
+mod library;
 pub mod member;
 pub mod outcome;
 pub mod producer;

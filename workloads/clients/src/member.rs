@@ -6,6 +6,7 @@
 //! that loses a partition processes nothing more of it. Not here: what must not be skipped or repeated (the checker), and
 //! generations, which librdkafka does not tell.
 
+use crate::library::{self, Sign, Silence};
 use crate::reader::{BATCH_RECORDS_MAX, Batch, ReaderTask, quiet_error, quiet_log};
 use crate::{History, outcome};
 use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Seen, Time};
@@ -21,7 +22,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a member waits for its coordinator when it was given partitions.
 const COMMITTED_WAIT: Duration = Duration::from_secs(5);
@@ -93,8 +94,9 @@ impl RunningMember {
         self.order(Order::Die);
     }
 
+    /// Waits until it has ended; one that waits for the answer of a dead library is left.
     pub fn join(self) -> std::thread::Result<()> {
-        self.thread.join()
+        library::join(self.thread)
     }
 }
 
@@ -103,7 +105,7 @@ pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMembe
     let name = task.reader.name.clone();
     let mut member = Member::open(task, history)?;
     Ok(RunningMember::spawn(name, move |order| {
-        let ended = work_until_told(&order, |dies| ControlFlow::Continue(member.work(dies)));
+        let ended = work_until_told(&order, |dies| member.work(dies));
         member.close(ended == Some(Order::Leave));
     }))
 }
@@ -156,6 +158,7 @@ pub(crate) struct MemberContext {
     commit_number: AtomicU64,
     /// How often partitions were given or taken.
     rebalances: AtomicU64,
+    sign: Sign,
 }
 
 impl MemberContext {
@@ -167,6 +170,7 @@ impl MemberContext {
             owned: Mutex::default(),
             commit_number: AtomicU64::new(0),
             rebalances: AtomicU64::new(0),
+            sign: Sign::default(),
         }
     }
 
@@ -311,6 +315,10 @@ fn class_of(error: &KafkaError) -> Ending {
 }
 
 impl ClientContext for MemberContext {
+    fn stats_raw(&self, _: &[u8]) {
+        self.sign.came();
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         quiet_log(level, facility, message);
     }
@@ -381,6 +389,9 @@ impl ConsumerContext for MemberContext {
 pub(crate) struct Member {
     pub(crate) task: MemberTask,
     pub(crate) consumer: BaseConsumer<MemberContext>,
+    silence: Silence,
+    /// Nothing will come of its library any more.
+    pub(crate) is_dead: bool,
 }
 
 /// What came of one poll.
@@ -413,31 +424,36 @@ impl Member {
         let consumer: BaseConsumer<MemberContext> =
             task.reader.config().create_with_context(context)?;
         consumer.subscribe(&[&task.reader.topic])?;
-        Ok(Member { task, consumer })
+        Ok(Member { task, consumer, silence: Silence::default(), is_dead: false })
     }
 
-    /// Takes what there is and works on it. `false`: there was nothing to work on.
-    fn work(&mut self, dies: bool) -> bool {
+    /// Takes what there is and works on it. `false`: there was nothing to work on. Breaks off where its library is dead.
+    fn work(&mut self, dies: bool) -> ControlFlow<(), bool> {
         let handed = self.take(BATCH_RECORDS_MAX);
+        if self.is_dead {
+            return ControlFlow::Break(());
+        }
         self.note(&handed);
         let (first, next) = handed.bounds();
         if handed.is_anothers {
             self.back_to(&first);
-            return false;
+            return ControlFlow::Continue(false);
         }
-        if next.is_empty() {
-            return false;
+        if !next.is_empty() {
+            self.process(&first, &next, dies);
         }
-        self.process(&first, &next, dies);
-        true
+        ControlFlow::Continue(!next.is_empty())
     }
 
     /// What the library hands out now, up to so many records.
-    pub(crate) fn take(&self, records_max: usize) -> Handed {
+    pub(crate) fn take(&mut self, records_max: usize) -> Handed {
         let context = self.consumer.context();
         let rebalances = context.rebalances.load(Ordering::Relaxed);
-        let Batch { mut records, errors, .. } =
+        let began = Instant::now();
+        let Batch { mut records, errors, ends } =
             Batch::poll(&self.consumer, &self.task.reader, POLL_WAIT, records_max);
+        let handed = records.len() + errors.len() + ends.len() > 0;
+        self.is_dead |= self.silence.after(began.elapsed(), handed, &context.sign);
         records.retain(|_, records| !records.is_empty());
         // Some of it was handed out before its partition was taken: that is another's work now.
         let is_anothers = context.rebalances.load(Ordering::Relaxed) != rebalances;
@@ -529,13 +545,20 @@ impl Member {
 
     pub(crate) fn close(self, commits: bool) {
         let session = self.task.reader.session;
-        let Member { consumer, .. } = self;
+        let Member { consumer, is_dead, .. } = self;
         if !commits {
             consumer.context().owned.lock().expect("no holder of this lock panics").clear();
         }
         let (history, context) = (consumer.context().history.clone(), consumer.context().clone());
-        // It leaves its group here, and may be told that its partitions are revoked.
-        drop(consumer);
+        let name = &context.task.reader.name;
+        if is_dead {
+            let code = library::DEAD.to_string();
+            context.record_reader(ReaderEvent::Error { code, fatal: true });
+            library::leave(name, consumer);
+        } else {
+            // It leaves its group here, and may be told that its partitions are revoked.
+            library::let_go(name, consumer);
+        }
         context.record(Event::PassEnded { reader: session, pass: 0, complete: false });
         history.record(history.now(), Event::SessionClosed { session });
         history.commit();

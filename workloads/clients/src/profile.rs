@@ -1,5 +1,6 @@
 //! Client properties by profile, by librdkafka's names. Whatever a plan sets wins over these.
 
+use crate::library::SIGN_OF_LIFE;
 use model::settings::{
     Acks, Commits, ConsumerSettings, GroupSettings, Isolation, ProducerSettings,
 };
@@ -138,6 +139,7 @@ pub fn reader(
             ("check.crcs", "true"),
             ("fetch.message.max.bytes", "1048576"),
             ("queued.max.messages.kbytes", "65536"),
+            SIGN_OF_LIFE,
             (
                 "isolation.level",
                 match isolation {

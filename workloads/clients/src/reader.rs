@@ -2,8 +2,11 @@
 //!
 //! A live reader reads along from the start of each log while the load runs. A final pass reads every log from its
 //! start to the end that the cluster settled on. A position that fell out of its log is an event, never silently
-//! mended: the reader says where it was and where it goes on.
+//! mended: the reader says where it was and where it goes on. A live reader whose library has died is left, and another one
+//! takes its place, from the start.
 
+use crate::library::{self, Sign, Silence};
+use crate::producer::Sessions;
 use crate::{History, outcome};
 use generator::stamp;
 use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
@@ -18,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Records of one poll loop before they are written down.
 pub(crate) const BATCH_RECORDS_MAX: usize = 2000;
@@ -41,9 +44,16 @@ pub struct ReaderTask {
 }
 
 /// librdkafka's talk goes to the log, at a level that nobody sees by default.
-struct Silent;
+#[derive(Default)]
+struct Silent {
+    sign: Sign,
+}
 
 impl ClientContext for Silent {
+    fn stats_raw(&self, _: &[u8]) {
+        self.sign.came();
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         quiet_log(level, facility, message);
     }
@@ -85,14 +95,16 @@ impl RunningReader {
     }
 }
 
-/// Starts a live reader over all partitions of its topic, from the start of each log.
+/// Starts a live reader over all partitions of its topic, from the start of each log. `sessions`: of those that may have to
+/// take its place.
 pub fn start_live(
     task: ReaderTask,
+    sessions: Arc<Sessions>,
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
     let stop = Arc::new(AtomicBool::new(false));
     let positions: Arc<Mutex<BTreeMap<u32, i64>>> = Arc::default();
-    let mut pass = Pass::open(task, 0, PassKind::Live, history)?;
+    let mut pass = Pass::open(task, 0, PassKind::Live, history.clone())?;
     let thread = {
         let (stop, positions) = (stop.clone(), Arc::clone(&positions));
         std::thread::Builder::new()
@@ -100,6 +112,17 @@ pub fn start_live(
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     pass.poll_batch(Duration::from_millis(50));
+                    if pass.is_dead {
+                        let task = ReaderTask { session: sessions.open(), ..pass.task.clone() };
+                        pass.leave();
+                        match Pass::open(task, 0, PassKind::Live, history.clone()) {
+                            Ok(another) => pass = another,
+                            Err(error) => {
+                                tracing::error!(%error, "no other reader could be opened");
+                                return;
+                            }
+                        }
+                    }
                     positions
                         .lock()
                         .expect("no holder of this lock panics")
@@ -127,12 +150,15 @@ pub fn final_pass(
         if pass.reached(ends) {
             break true;
         }
-        if history.now().mono_ns > deadline_ns {
+        if history.now().mono_ns > deadline_ns || pass.is_dead {
             break false;
         }
         pass.poll_batch(Duration::from_millis(100));
     };
-    pass.close(complete);
+    match pass.is_dead {
+        true => pass.leave(),
+        false => pass.close(complete),
+    }
     Ok(complete)
 }
 
@@ -209,6 +235,9 @@ pub(crate) struct Pass {
     at_end: BTreeSet<u32>,
     /// Some position is not in its log any more.
     is_outside: bool,
+    silence: Silence,
+    /// Nothing will come of its library any more.
+    is_dead: bool,
 }
 
 impl Pass {
@@ -218,7 +247,7 @@ impl Pass {
         kind: PassKind,
         history: Arc<dyn History>,
     ) -> Result<Self, KafkaError> {
-        let consumer: BaseConsumer<Silent> = task.config().create_with_context(Silent)?;
+        let consumer: BaseConsumer<Silent> = task.config().create_with_context(Silent::default())?;
         let (session, name, settings) = (task.session, task.name.clone(), task.settings.clone());
         history.record(history.now(), Event::ConsumerOpened { session, name, settings });
         let this = Pass {
@@ -229,6 +258,8 @@ impl Pass {
             positions: BTreeMap::new(),
             at_end: BTreeSet::new(),
             is_outside: false,
+            silence: Silence::default(),
+            is_dead: false,
         };
         this.record(Event::PassBegan { reader: session, pass, kind });
         let mut assignment = TopicPartitionList::new();
@@ -266,9 +297,12 @@ impl Pass {
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
     pub(crate) fn poll_batch(&mut self, wait: Duration) -> usize {
+        let began = Instant::now();
         let Batch { records, ends, errors } =
             Batch::poll(&self.consumer, &self.task, wait, BATCH_RECORDS_MAX);
         let count = records.values().map(Vec::len).sum();
+        let handed = count + ends.len() + errors.len() > 0;
+        self.is_dead |= self.silence.after(began.elapsed(), handed, &self.consumer.context().sign);
         for (partition, records) in &records {
             self.at_end.remove(partition);
             self.positions.extend(records.last().map(|(offset, _)| (*partition, offset + 1)));
@@ -359,7 +393,17 @@ impl Pass {
     pub(crate) fn close(self, complete: bool) {
         let session = self.task.session;
         self.record(Event::PassEnded { reader: session, pass: self.pass, complete });
-        drop(self.consumer);
+        library::let_go(&self.task.name, self.consumer);
+        self.history.record(self.history.now(), Event::SessionClosed { session });
+        self.history.commit();
+    }
+
+    /// Its library is dead: it ends where it is.
+    fn leave(self) {
+        let session = self.task.session;
+        self.record_reader(ReaderEvent::Error { code: library::DEAD.to_string(), fatal: true });
+        self.record(Event::PassEnded { reader: session, pass: self.pass, complete: false });
+        library::leave(&self.task.name, self.consumer);
         self.history.record(self.history.now(), Event::SessionClosed { session });
         self.history.commit();
     }

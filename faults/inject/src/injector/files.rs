@@ -3,7 +3,7 @@
 //! Promises: a fault is seen in effect and over by an operation of our own on the node's disk, and by what the node's own
 //! operations met. A node that has ended of it is started again when it is healed, unless another fault keeps it down.
 
-use super::{Nodes, disk_of, fuse_of, seed_of};
+use super::{Nodes, disk_of, ended, fuse_of, seed_of};
 use crate::fuse::{Probe, Probed, Rule, Tally};
 use crate::process::{Process, State};
 use plan::Deed;
@@ -120,13 +120,7 @@ impl Files {
         let Some(done) = self.done.get_mut(&(fault, node.to_string())) else {
             return Ok("nothing was done to it".to_string());
         };
-        let still = match others.as_slice() {
-            [] => String::new(),
-            others => {
-                let names: Vec<String> = others.iter().map(u32::to_string).collect();
-                format!("; its disk is still under fault {}", names.join(" and "))
-            }
-        };
+        let still = ended::still("its disk is", &others);
         let (words, met_node) = match rule(done.deed) {
             None => {
                 let disk = disk_of(nodes, node).map_err(|error| error.to_string())?;
@@ -152,27 +146,15 @@ impl Files {
                 (words, tally.of_node > 0 && !matches!(rule, Rule::Slow { .. }))
             }
         };
-        let now = nodes.pid(node).and_then(Process::of).map(|now| (now.state(), now));
-        let runs = match now {
-            _ if kept_down => "another fault keeps it down".to_string(),
-            Some((State::Alive(letter), now)) if Some(&now) == done.process.as_ref() => {
-                let healed = done.healed.map_or(MAY_END_WITHIN, |healed| healed.elapsed());
-                if met_node && healed < MAY_END_WITHIN {
-                    return Err(format!("{words}; it may be about to end"));
-                }
-                format!("pid {} still runs, state {letter}", now.pid)
-            }
-            Some((State::Alive(letter), now)) => {
-                format!("it had ended; pid {} runs, state {letter}", now.pid)
-            }
-            Some((State::Stopped { .. }, now)) => format!("pid {} is stopped", now.pid),
-            None | Some((State::Zombie | State::Gone, _)) if !others.is_empty() => {
-                "it has ended".to_string()
-            }
-            None | Some((State::Zombie | State::Gone, _)) => {
-                return Err(format!("{words}; it has ended, and nothing runs yet"));
-            }
-        };
+        let now = nodes.pid(node).and_then(Process::of);
+        let goes_on = now.as_ref() == done.process.as_ref()
+            && now.as_ref().is_some_and(|now| matches!(now.state(), State::Alive(_)));
+        let healed = done.healed.map_or(MAY_END_WITHIN, |healed| healed.elapsed());
+        if !kept_down && goes_on && met_node && healed < MAY_END_WITHIN {
+            return Err(format!("{words}; it may be about to end"));
+        }
+        let runs = ended::stands(now, done.process.as_ref(), kept_down, !others.is_empty())
+            .map_err(|why| format!("{words}; {why}"))?;
         Ok(format!("{words}; {runs}{still}"))
     }
 

@@ -11,6 +11,7 @@ pub(super) struct Sleepers {
     fuse: BTreeMap<String, Fuse>,
     directory: tempfile::TempDir,
     children: BTreeMap<String, Child>,
+    groups: BTreeMap<String, Group>,
     starts_fail: bool,
 }
 
@@ -25,13 +26,23 @@ impl Sleepers {
             std::fs::write(data.join("meta.properties"), "node.id=1\n").unwrap();
             children.insert(name.to_string(), Child::sleeping(&format!("injector-{name}")));
         }
-        Sleepers { fuse: BTreeMap::new(), directory, children, starts_fail: false }
+        let (fuse, groups) = (BTreeMap::new(), BTreeMap::new());
+        Sleepers { fuse, directory, children, groups, starts_fail: false }
     }
 
     /// Serves a node's data at [`Sleepers::served_dir`].
     pub(super) fn serve(&mut self, node: &str) {
         let fuse = Fuse::make(&self.data_dir(node), &self.served_dir(node)).unwrap();
         self.fuse.insert(node.to_string(), fuse);
+    }
+
+    /// Puts a node into a group of its own; `false`: that needs more rights.
+    pub(super) fn limit(&mut self, node: &str) -> bool {
+        let name = format!("injector-{}", self.pid(node).unwrap());
+        let Some(group) = crate::group::tests::group(&name) else { return false };
+        group.adopt(self.pid(node).unwrap()).unwrap();
+        self.groups.insert(node.to_string(), group);
+        true
     }
 
     pub(super) fn served_dir(&self, node: &str) -> PathBuf {
@@ -50,6 +61,15 @@ impl Sleepers {
     }
 }
 
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        self.children.clear();
+        for (_, group) in std::mem::take(&mut self.groups) {
+            let _ = group.remove();
+        }
+    }
+}
+
 impl Nodes for Sleepers {
     fn pid(&self, node: &str) -> Option<u32> {
         self.children.get(node).map(Child::pid)
@@ -61,6 +81,9 @@ impl Nodes for Sleepers {
         }
         let child = Child::sleeping(&format!("injector-{node}"));
         let pid = child.pid();
+        if let Some(group) = self.groups.get(node) {
+            group.adopt(pid)?;
+        }
         self.children.insert(node.to_string(), child);
         Ok(pid)
     }
@@ -71,6 +94,10 @@ impl Nodes for Sleepers {
 
     fn fuse(&mut self, node: &str) -> Option<&Fuse> {
         self.fuse.get(node)
+    }
+
+    fn group(&mut self, node: &str) -> Option<&Group> {
+        self.groups.get(node)
     }
 
     fn format(&mut self, node: &str) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Undoes what a killed harness left behind.
 
 use super::{Header, Record, SCHEMA};
+use crate::group;
 use crate::process::{Process, State, boot, with_command_line};
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,7 +55,9 @@ pub fn survey(directory: &Path) -> io::Result<Vec<Leftover>> {
 pub fn clean(directory: &Path) -> io::Result<Vec<String>> {
     let mut done = Vec::new();
     for file in files(directory)? {
-        let leftovers = of_file(&file);
+        let mut leftovers = of_file(&file);
+        // Directories may be what the processes are in: a control group goes when it is empty.
+        leftovers.sort_by_key(|leftover| matches!(leftover, Leftover::Path(_)));
         let mut undone = true;
         for leftover in leftovers {
             let (ok, words) = undo(&leftover);
@@ -118,6 +121,10 @@ fn remove(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
+    if path.join("cgroup.procs").exists() {
+        // The files in it are the kernel's, and go with it.
+        return group::remove(path);
+    }
     // Links are removed, never followed.
     if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }
 }

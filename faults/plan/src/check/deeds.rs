@@ -6,13 +6,16 @@ use crate::plan::*;
 use crate::problem::did_you_mean;
 use crate::raw::RawParameters;
 use crate::shape::{Racks, Shape};
-use crate::units::Millis;
+use crate::units::{Bytes, Millis};
 use model::fault::Role;
 use std::collections::BTreeSet;
 
 const GRACE_DEFAULT: Millis = Millis(10_000);
 const STOPPED_DEFAULT: Millis = Millis(200);
 const RUNNING_DEFAULT: Millis = Millis(300);
+const CPU_PERCENT_DEFAULT: u64 = 10;
+/// Of one CPU: a hundred of them.
+const CPU_PERCENT_MAX: u64 = 10_000;
 const FLAP_DEFAULT: Millis = Millis(500);
 /// What comes and goes is driven by ticks of some ten milliseconds.
 const RHYTHM_MS_MIN: u64 = 50;
@@ -69,6 +72,19 @@ impl Checker<'_> {
                 }
             }
             DeedName::Split => Deed::Split { shape: self.shape(path, raw, plan)? },
+            DeedName::CpuLimit => {
+                let percent = raw.percent.take().unwrap_or(CPU_PERCENT_DEFAULT);
+                Deed::CpuLimit {
+                    percent: self.number(path, "percent", percent, CPU_PERCENT_MAX) as u32,
+                }
+            }
+            DeedName::MemoryLimit => {
+                let Some(bytes) = raw.bytes.take() else {
+                    self.wrong(path, "how much memory is left to it?", "bytes = \"512MiB\"");
+                    return None;
+                };
+                Deed::MemoryLimit { bytes: Bytes(self.number(path, "bytes", bytes.0, u64::MAX)) }
+            }
             DeedName::TornWrite
             | DeedName::BitFlip
             | DeedName::TruncateTail

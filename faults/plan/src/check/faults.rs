@@ -7,7 +7,7 @@ use crate::plan::*;
 use crate::problem::did_you_mean;
 use crate::raw::RawFault;
 use crate::units::{Between, Millis};
-use model::fault::Role;
+use model::fault::{Destroys, Role};
 
 /// Times that one entry may come due.
 const COUNT_MAX: u32 = 10_000;
@@ -60,7 +60,37 @@ impl Checker<'_> {
         if deed.holds_back() && hold.least.0 == 0 {
             self.wrong(&format!("{path}.for"), format!("a {deed} of no length"), "for = \"2s\"");
         }
-        (self.problems.len() == before).then_some(Fault { deed, on, peers, pick, hold, when })
+        let follow = raw.follow.unwrap_or(false);
+        if follow {
+            self.can_follow(&format!("{path}.follow"), deed, &on);
+        }
+        (self.problems.len() == before).then_some(Fault {
+            deed,
+            on,
+            peers,
+            pick,
+            hold,
+            follow,
+            when,
+        })
+    }
+
+    /// Whether it has somewhere to go, and leaves nothing behind where it was.
+    fn can_follow(&mut self, path: &str, deed: Deed, on: &Role) {
+        let moves = match on {
+            Role::Leader | Role::Follower | Role::Followers | Role::LastInSync => true,
+            Role::Controller | Role::ControllerFollower => true,
+            _ => false,
+        };
+        if !moves {
+            let message = format!("`{}` does not move from node to node", role_name(on));
+            self.wrong(path, message, "on = \"leader\", or leave `follow` out");
+        }
+        let stays = matches!(deed, Deed::Split { .. } | Deed::Topic(_));
+        if stays || deed.destroys() != Destroys::Nothing {
+            let message = format!("a {deed} does not go from node to node");
+            self.wrong(path, message, "leave it out; with `every` it comes again");
+        }
     }
 
     /// A role or a node's name.

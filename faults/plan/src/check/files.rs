@@ -63,7 +63,7 @@ impl Checker<'_> {
     }
 
     /// A number from 1 on.
-    fn number(&mut self, at: &str, key: &str, number: u64, most: u64) -> u64 {
+    pub(super) fn number(&mut self, at: &str, key: &str, number: u64, most: u64) -> u64 {
         if (1..=most).contains(&number) {
             return number;
         }

@@ -137,6 +137,14 @@ impl Damage {
         matches!(self.stage, Stage::Holding { .. })
     }
 
+    /// Until when it is held, where it is and that is known.
+    pub fn held_until_ms(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Holding { until_ms, .. } => until_ms,
+            _ => None,
+        }
+    }
+
     /// It was asked to heal, or is over.
     pub fn is_healed(&self) -> bool {
         matches!(self.stage, Stage::Healing | Stage::Over)

@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 /// The records of an item.
 pub fn planned(item: &Item, schedule: &Schedule, topic: &str) -> Vec<FaultRecord> {
     match &item.what {
-        What::Fault { deed, on, pick, peers, hold_ms } => {
+        What::Fault { deed, on, pick, peers, hold_ms, follow } => {
             let mut record = blank(item, topic, item.first_fault, *deed, on, *pick, peers.as_ref());
             record.for_ms = Some(*hold_ms);
+            if *follow {
+                record.parameters.insert("follow".to_string(), "true".to_string());
+            }
             vec![record]
         }
         What::Recipe(recipe) => {

@@ -45,6 +45,24 @@ fn a_fault_goes_from_planned_to_cleared_with_evidence() {
 }
 
 #[test]
+fn a_fault_that_follows_leaves_who_lost_the_role_and_goes_to_who_has_it() {
+    let text = "[[fault]]\nname = \"stall\"\non = \"leader\"\nfollow = true\nfrom = \"1s\"\nfor = \"6s\"\n";
+    let world = ran(&plan(text), 1);
+    let [record] = &world.nemesis.records()[..] else { panic!("one fault was planned") };
+    assert_eq!(record.state, FaultState::Cleared, "{:?}", record.evidence);
+    assert!(record.nodes.len() > 1, "{:?}", record.evidence);
+    let moves = record.evidence.iter().filter(|told| told.starts_with("it followed its role to "));
+    assert!(moves.count() >= record.nodes.len() - 1, "{:?}", record.evidence);
+    // In all, as long as the plan says.
+    let lasted_ms = record.cleared_ms.unwrap() - record.asked_ms.unwrap();
+    assert!((6_000..9_000).contains(&lasted_ms), "{lasted_ms}");
+    assert_eq!(record.parameters["follow"], "true");
+    assert!(world.hurt().is_empty());
+    let still = ran(&plan(&text.replace("follow = true\n", "")), 1);
+    assert_eq!(still.nemesis.records()[0].nodes.len(), 1);
+}
+
+#[test]
 fn every_change_of_a_record_is_told_in_order() {
     let plan = plan("[[fault]]\nname = \"stall\"\non = \"controller\"\nfor = \"2s\"\n");
     let mut world = ran(&plan, 1);
@@ -490,9 +508,9 @@ proptest! {
             "[target]\ncontrollers = 3\nnodes = 5\n[topic]\npartitions = 4\n[time]\nrun = \"20s\"\n\
              [[fault]]\nname = \"kill\"\non = \"one\"\nevery = \"1s\"\nfor = \"0s..1s\"\n\
              [[fault]]\nname = \"stall\"\non = \"minority\"\nevery = \"3s\"\nfor = \"200ms..2s\"\n\
-             [[fault]]\nname = \"kill\"\non = \"controller\"\nevery = \"4s\"\nfor = \"1s\"\n\
+             [[fault]]\nname = \"kill\"\non = \"controller\"\nfollow = true\nevery = \"4s\"\nfor = \"0s..3s\"\n\
              [[fault]]\nname = \"cut\"\non = \"one\"\npeers = \"one\"\nevery = \"1s\"\nfor = \"10ms..2s\"\n\
-             [[fault]]\nname = \"isolate\"\non = \"leader\"\nevery = \"2s\"\nfor = \"100ms..1s\"\n\
+             [[fault]]\nname = \"isolate\"\non = \"leader\"\nfollow = true\nevery = \"2s\"\nfor = \"100ms..3s\"\n\
              [[fault]]\nname = \"flap\"\non = \"minority\"\npeers = \"everyone\"\nevery = \"5s\"\nfor = \"2s\"\n\
              [[recipe]]\nname = \"{}\"\nevery = \"6s\"\n",
             recipes[recipe],

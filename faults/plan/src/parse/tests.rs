@@ -406,6 +406,12 @@ fn faults_of_disks_take_their_parameters_and_say_what_is_allowed() {
             Deed::TruncateTail { path: logs, bytes: Bytes(2048) },
         ),
         ("name = \"old-snapshot\"", Deed::OldSnapshot),
+        ("name = \"cpu-limit\"", Deed::CpuLimit { percent: 10 }),
+        ("name = \"cpu-limit\"\npercent = 150", Deed::CpuLimit { percent: 150 }),
+        (
+            "name = \"memory-limit\"\nbytes = \"64MiB\"",
+            Deed::MemoryLimit { bytes: Bytes(64 << 20) },
+        ),
     ] {
         let loaded = load("p.toml", &of(written), &[]).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(loaded.plan.faults[0].deed, deed);
