@@ -7,7 +7,7 @@ plans=("$@")
 [ ${#plans[@]} -gt 0 ] || plans=(smoke leader-cut-from-followers leader-cut-from-controller one-follower-link-cut zombie-leader
   rolling-restart quorum-majority-lost last-in-sync-wiped power-cut-on-all "power-cut-on-all --set flush=every-batch"
   everything-at-random tail-lost-elected-first disk-full old-snapshot groups transactions exactly-once
-  reassignment-with-a-kill)
+  reassignment-with-a-kill clocks-apart)
 # Those with a matrix are for highwater compare: unclean-election, response-lost, followers-slowed-leader-killed.
 cargo build --release -q
 store=$(mktemp -d "${TMPDIR:-/tmp}/highwater-plans.XXXXXX")

@@ -306,6 +306,9 @@ pub struct BrokerArgs {
     /// Kafka's server.properties
     #[arg(long, value_name = "FILE", required_unless_present = "list_properties")]
     pub config: Option<PathBuf>,
+    /// A clock file that its wall clock follows; a run with faults on clocks makes one for each node
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub clock: Option<PathBuf>,
     /// Print every property that has an effect, with its default
     #[arg(long)]
     pub list_properties: bool,

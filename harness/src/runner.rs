@@ -194,6 +194,7 @@ fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
         fuse: plan.needs().contains(&Needs::Fuse),
         groups: plan.needs().contains(&Needs::Groups),
         proxies: plan.needs().contains(&Needs::Proxy).then_some(seed),
+        clocks: plan.needs().contains(&Needs::Clocks),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a run is against: clusters of local processes, and the software that their nodes run.
 
 pub mod bundled;
+pub mod clocks;
 pub mod kafka;
 pub mod local;
 pub mod proxied;
@@ -49,6 +50,9 @@ pub trait Software {
 
     /// Tells from a client id which broker has dialled.
     fn dialer(&self) -> fn(&str) -> Option<i32>;
+
+    /// The argument that tells a node which clock file to follow; `None`: there is none, and a library is preloaded that does.
+    fn clock_argument(&self) -> Option<&'static str>;
 
     /// A node is asked to end before it is killed when the run is over.
     fn ends_in_order(&self) -> bool;

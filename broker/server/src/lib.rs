@@ -19,27 +19,34 @@ pub mod storage;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
+use clock::ClockFile;
 use node::config::NodeConfig;
 use node::node::Node;
 use node::step::Severity;
 
-/// Reads the file and runs a node until it ends.
-pub fn run(config_path: &Path) -> anyhow::Result<ExitCode> {
+/// Reads the file and runs a node until it ends. `clock`: a file that its wall clock follows; without it that is the machine's.
+/// Its log lines tell the machine's time in any case: they are read beside those of others.
+pub fn run(config_path: &Path, clock: Option<&Path>) -> anyhow::Result<ExitCode> {
     let (config, warnings) = startup::read_config(config_path)?;
     for warning in warnings {
         say::say(Severity::Warn, &format!("{}: {warning}", config_path.display()));
     }
-    run_config(config)
+    let clock = clock.map(|path| {
+        ClockFile::follow(path)
+            .with_context(|| format!("cannot follow the clock {}", path.display()))
+    });
+    run_config(config, clock.transpose()?)
 }
 
 /// Runs a node until it ends: by SIGTERM or SIGINT (controlled shutdown, exit code 0), or because its storage failed (1).
-pub fn run_config(config: NodeConfig) -> anyhow::Result<ExitCode> {
-    let ended = run_node(config);
+pub fn run_config(config: NodeConfig, clock: Option<ClockFile>) -> anyhow::Result<ExitCode> {
+    let ended = run_node(config, clock);
     say::flush();
     ended
 }
 
-fn run_node(config: NodeConfig) -> anyhow::Result<ExitCode> {
+fn run_node(config: NodeConfig, clock: Option<ClockFile>) -> anyhow::Result<ExitCode> {
     startup::raise_file_limit();
     let directory = startup::lock_directory(&config)?;
     let network = network::Network::bind(&config)?;
@@ -48,7 +55,7 @@ fn run_node(config: NodeConfig) -> anyhow::Result<ExitCode> {
         None => startup::random_seed()?,
     };
     let node = Node::new(config.clone(), seed);
-    let code = owner::Owner::new(node, network, &config, directory.path())?.run()?;
+    let code = owner::Owner::new(node, network, &config, directory.path(), clock)?.run()?;
     drop(directory);
     Ok(ExitCode::from(code))
 }

@@ -4,9 +4,10 @@
 //! each IO thread, one gathering write a connection). The thread waits for nothing but the poll.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clock::ClockFile;
 use mio::{Events, Interest};
 use node::config::NodeConfig;
 use node::step::{ConnId, Effect, Input, Now, Severity, Step};
@@ -26,6 +27,8 @@ pub struct Owner<N> {
     signals: mio::net::UnixStream,
     shutting_down: bool,
     start: Instant,
+    /// What its wall clock follows; none: the machine's.
+    clock: Option<ClockFile>,
     effects: Vec<Effect>,
     happened: Vec<Event>,
     exit: Option<u8>,
@@ -37,6 +40,7 @@ impl<N: Step> Owner<N> {
         network: Network,
         config: &NodeConfig,
         root: &Path,
+        clock: Option<ClockFile>,
     ) -> anyhow::Result<Self> {
         let storage = Storage::start(root, config.highwater_io_threads, network.waker.clone())
             .context("cannot start the IO threads; is a limit of threads or memory reached?")?;
@@ -59,6 +63,7 @@ impl<N: Step> Owner<N> {
             signals,
             shutting_down: false,
             start: Instant::now(),
+            clock,
             effects: Vec::new(),
             happened: Vec::new(),
             exit: None,
@@ -104,11 +109,11 @@ impl<N: Step> Owner<N> {
     }
 
     fn now(&self) -> Now {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall_ns = self.clock.as_ref().map_or_else(clock::true_ns, ClockFile::now_ns);
         Now {
             // A node that runs for 500 years has other worries.
             mono_ns: self.start.elapsed().as_nanos() as u64,
-            wall_ms: since.as_millis() as i64,
+            wall_ms: wall_ns / 1_000_000,
         }
     }
 

@@ -23,7 +23,7 @@ const CONFIG: &str = "HIGHWATER_TEST_CONFIG";
 #[test]
 fn node_process() {
     let Ok(path) = std::env::var(CONFIG) else { return };
-    let code = match highwater_server::run(Path::new(&path)) {
+    let code = match highwater_server::run(Path::new(&path), None) {
         Ok(code) => i32::from(code != std::process::ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("{error:#}");

@@ -4,6 +4,7 @@
 //! that its effect was measured, with the measurement as evidence. Nothing here waits: a probe that sees nothing yet
 //! says so and is asked again. Each kind of deed has a module of its own; here they are only told apart.
 
+mod clocks;
 mod disk;
 mod ended;
 mod files;
@@ -17,8 +18,10 @@ use crate::group::Group;
 use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
+use crate::timekeeper::Timekeeper;
 use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
+use clocks::Clocks;
 use files::Files;
 use limits::Limits;
 use plan::deed::{Deed, Resource};
@@ -76,6 +79,11 @@ pub trait Nodes {
         None
     }
 
+    /// The wall clocks of the nodes; `None`: they are the machine's, which nobody touches.
+    fn clocks(&mut self) -> Option<&mut dyn Timekeeper> {
+        None
+    }
+
     /// The administrator of the plan's topic; `None`: nobody can ask the cluster for anything.
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
         None
@@ -92,6 +100,7 @@ pub struct Injector {
     limits: Limits,
     cuts: Cuts,
     links: Links,
+    clocks: Clocks,
     changes: Changes,
 }
 
@@ -100,7 +109,8 @@ impl Injector {
         let processes = Processes::new(undo);
         let (files, cuts) = (Files::default(), Cuts::default());
         let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
-        Injector { deeds, processes, files, limits, cuts, links, changes: Changes::default() }
+        let (clocks, changes) = (Clocks::default(), Changes::default());
+        Injector { deeds, processes, files, limits, cuts, links, clocks, changes }
     }
 
     /// Carries an action out and answers it.
@@ -160,6 +170,9 @@ impl Injector {
         if let Deed::Link(link) = deed {
             return self.links.inject(fault, node, link, peers, proxies(nodes)?);
         }
+        if let Deed::Clock(deed) = deed {
+            return self.clocks.inject(fault, node, deed, keeper(nodes)?);
+        }
         if let Deed::Topic(deed) = deed {
             return self.changes.inject(fault, node, deed, admin(nodes)?);
         }
@@ -175,10 +188,15 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            // Nothing of disks, limits, links or topics comes and goes in beats.
-            None | Some(Resource::Disk | Resource::Limits | Resource::Links | Resource::Topic) => {
-                Ok(())
-            }
+            // Nothing of these comes and goes in beats, and a clock keeps its beat by itself.
+            None
+            | Some(
+                Resource::Disk
+                | Resource::Limits
+                | Resource::Links
+                | Resource::Clock
+                | Resource::Topic,
+            ) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -197,6 +215,7 @@ impl Injector {
                 self.links.heal(fault, node, nodes.proxies());
                 Ok(())
             }
+            (Some(Resource::Clock), _) => self.clocks.heal(fault, node, keeper(nodes)?),
             (Some(Resource::Topic), _) => self.changes.heal(fault, node, admin(nodes)?),
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
@@ -223,6 +242,10 @@ impl Injector {
                 let proxies = proxies(nodes).map_err(|error| error.to_string())?;
                 self.links.in_effect(fault, node, proxies)
             }
+            Some(Resource::Clock) => {
+                let keeper = keeper(nodes).map_err(|error| error.to_string())?;
+                self.clocks.in_effect(fault, node, keeper)
+            }
             Some(Resource::Topic) => {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.in_effect(fault, node, admin)
@@ -240,6 +263,10 @@ impl Injector {
                 self.limits.over(fault, node, self.processes.keep_down(node), nodes)
             }
             (Some(Resource::Links), _) => self.links.over(fault, node, nodes.proxies()),
+            (Some(Resource::Clock), _) => {
+                let keeper = keeper(nodes).map_err(|error| error.to_string())?;
+                self.clocks.over(fault, node, keeper)
+            }
             (Some(Resource::Topic), _) => {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.over(fault, node, admin)
@@ -293,6 +320,10 @@ fn seed_of(fault: u32, node: &str) -> u64 {
 
 fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {
     nodes.proxies().ok_or_else(|| io::Error::other("there is no proxy in front of its brokers"))
+}
+
+fn keeper(nodes: &mut dyn Nodes) -> io::Result<&mut dyn Timekeeper> {
+    nodes.clocks().ok_or_else(|| io::Error::other("its nodes go by the machine's clock"))
 }
 
 fn admin(nodes: &mut dyn Nodes) -> io::Result<&mut dyn TopicAdmin> {

@@ -1,5 +1,5 @@
 //! Carries the nemesis' actions out on local processes and between them: signals, wiped disks, cuts, links
-//! through proxies, requests to the cluster, and their undoing.
+//! through proxies, clocks, requests to the cluster, and their undoing.
 //!
 //! Promises: what has to be undone is on disk before it is done ([`undo`]), so that a killed harness can be cleaned
 //! up after; a process is known by its pid *and* its start time, so that a pid that was given to somebody else is
@@ -24,6 +24,7 @@ pub mod links;
 pub mod net;
 pub mod power;
 pub mod process;
+pub mod timekeeper;
 pub mod topic_admin;
 pub mod undo;
 
@@ -34,5 +35,6 @@ pub use links::{Broker, Proxies};
 pub use net::World;
 pub use power::Disk;
 pub use process::Process;
+pub use timekeeper::Timekeeper;
 pub use topic_admin::TopicAdmin;
 pub use undo::UndoLog;

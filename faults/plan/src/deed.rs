@@ -5,6 +5,7 @@
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
+use crate::clock_deed::ClockDeed;
 pub use crate::cut::{Connections, Cut, Direction, How, Rhythm};
 use crate::files::{Operation, Pattern};
 use crate::link::Link;
@@ -126,6 +127,12 @@ catalogue! {
         "requests of one API are answered with an error, and never reach the broker",
     StaleMetadata "stale-metadata" Proxy Links
         "clients are told who led what when it was injected",
+    ClockJump "clock-jump" Clocks Clock
+        "the node's wall clock is off by so much; it jumps back when it is healed",
+    ClockDrift "clock-drift" Clocks Clock
+        "the node's wall clock runs fast or slow; it tells true time again when it is healed",
+    ClockStrobe "clock-strobe" Clocks Clock
+        "the node's wall clock jumps to and fro between true time and a wrong one, for as long as it is held",
     ElectPreferred "elect-preferred" Nothing Topic
         "partitions go back to the first of their replicas by an election",
     ChangeConfig "change-config" Nothing Topic
@@ -169,11 +176,20 @@ pub enum Needs {
     Groups,
     /// A proxy in front of each broker.
     Proxy,
+    /// A wall clock of its own for each node.
+    Clocks,
 }
 
 impl Needs {
-    pub const ALL: [Needs; 6] =
-        [Needs::Nothing, Needs::Namespaces, Needs::Disks, Needs::Fuse, Needs::Groups, Needs::Proxy];
+    pub const ALL: [Needs; 7] = [
+        Needs::Nothing,
+        Needs::Namespaces,
+        Needs::Disks,
+        Needs::Fuse,
+        Needs::Groups,
+        Needs::Proxy,
+        Needs::Clocks,
+    ];
 
     /// For `highwater doctor`: what it takes, in a sentence.
     pub fn about(self) -> &'static str {
@@ -194,6 +210,9 @@ impl Needs {
                 "a control group for each node: Linux, root, and the controllers cpu and memory of either version"
             }
             Needs::Proxy => "a proxy in front of each broker, in this process; no privilege needed",
+            Needs::Clocks => {
+                "a wall clock for each node: of the bundled broker anywhere, of Apache Kafka on Linux with a `java` that is linked dynamically; no privilege needed"
+            }
         }
     }
 
@@ -215,6 +234,8 @@ pub enum Resource {
     Network,
     /// The connections that go through a proxy.
     Links,
+    /// What it takes for the time of day.
+    Clock,
     /// Nothing of a node: the plan's topic, or partitions of it.
     Topic,
 }
@@ -224,7 +245,7 @@ impl Resource {
     pub fn ends_nodes(self) -> bool {
         match self {
             Resource::Process | Resource::Disk | Resource::Limits => true,
-            Resource::Network | Resource::Links | Resource::Topic => false,
+            Resource::Network | Resource::Links | Resource::Clock | Resource::Topic => false,
         }
     }
 
@@ -237,6 +258,7 @@ impl Resource {
             | Resource::Limits
             | Resource::Network
             | Resource::Links
+            | Resource::Clock
             | Resource::Topic => true,
         }
     }
@@ -293,6 +315,8 @@ pub enum Deed {
     Split { shape: Shape },
     /// What a proxy does to the links with the node's peers.
     Link(Link),
+    /// What its wall clock says.
+    Clock(ClockDeed),
     /// What an administrator asks of the cluster.
     Topic(TopicDeed),
 }
@@ -322,6 +346,7 @@ impl Deed {
             Deed::Flap { .. } => DeedName::Flap,
             Deed::Split { .. } => DeedName::Split,
             Deed::Link(link) => link.name(),
+            Deed::Clock(deed) => deed.name(),
             Deed::Topic(deed) => deed.name(),
         }
     }
@@ -365,6 +390,7 @@ impl Deed {
             | Deed::CpuLimit { .. }
             | Deed::MemoryLimit { .. }
             | Deed::Link(_)
+            | Deed::Clock(_)
             | Deed::Topic(_) => None,
         }
     }
@@ -391,6 +417,7 @@ impl Deed {
             Deed::Terminate { grace } | Deed::Upgrade { grace } => grace.0,
             // A probe of ours is as slow as anybody's.
             Deed::Slow { delay, .. } => 2 * delay.0,
+            Deed::Clock(deed) => deed.takes_ms(),
             Deed::Topic(deed) => deed.takes_ms(),
             _ => 0,
         }
@@ -447,6 +474,7 @@ impl Deed {
                 keys
             }
             Deed::Link(link) => link.parameters(),
+            Deed::Clock(deed) => deed.parameters(),
             Deed::Topic(deed) => deed.parameters(),
         }
     }

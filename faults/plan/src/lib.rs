@@ -9,6 +9,7 @@
 
 mod axis;
 mod check;
+pub mod clock_deed;
 mod cut;
 pub mod deed;
 pub mod files;

@@ -5,7 +5,7 @@ use crate::files::Operation;
 use crate::link::Distribution;
 use crate::plan::{Controllers, Damaged, Flush, Pick, Profile, TargetKind, WorkloadName};
 use crate::recipe::{Damage, Otherwise, PartitionChoice};
-use crate::units::{Between, Bytes, Millis, Rate};
+use crate::units::{Between, Bytes, Drift, Millis, Rate, Shift};
 use model::settings::{Acks, Commits};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
@@ -181,6 +181,9 @@ deeds_are_written_in! {
         value: Property,
         to: Vec<String>,
         replicas: u64,
+        by: Shift,
+        rate: Drift,
+        period: Millis,
     }
 
     struct RawFault {

@@ -62,6 +62,7 @@ pub const PLANS: &[ShippedPlan] = plans![
     "disk-full"
     "old-snapshot"
     "followers-slowed-leader-killed"
+    "clocks-apart"
     "response-lost"
     "reassignment-with-a-kill"
     ;

@@ -25,6 +25,19 @@ pub struct Rate {
     pub per_second: Option<u64>,
 }
 
+/// How far a clock is off: a duration, or one with a minus before it for a clock that is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shift {
+    pub ms: i64,
+}
+
+/// How much faster than time a clock runs, or with a minus how much slower: `"+5%"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Millionths.
+    pub ppm: i32,
+}
+
 /// A size in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub u64);
@@ -36,6 +49,8 @@ const DURATION_EXPECTED: &str = "a duration such as \"15s\", \"500ms\", \"1.5s\"
 const BETWEEN_EXPECTED: &str =
     "a duration such as \"3s\", or two to draw between such as \"2s..4s\"";
 const RATE_EXPECTED: &str = "a rate such as \"10000/s\", or \"unlimited\"";
+const SHIFT_EXPECTED: &str = "a duration such as \"5m\", or back such as \"-5m\"";
+const DRIFT_EXPECTED: &str = "a rate such as \"+5%\", or slower such as \"-0.5%\"";
 const BYTES_EXPECTED: &str = "a size such as \"1KiB\", \"100B\" or \"1MiB\"";
 
 /// Splits `12.5ms` into its number, as thousandths, and its unit.
@@ -151,6 +166,57 @@ impl fmt::Display for Rate {
     }
 }
 
+/// A number's sign, and the rest.
+fn signed(text: &str) -> (i64, &str) {
+    let text = text.trim();
+    match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(rest), _) => (-1, rest),
+        (None, rest) => (1, rest.unwrap_or(text)),
+    }
+}
+
+impl FromStr for Shift {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (sign, rest) = signed(text);
+        let size: Millis = rest.parse().map_err(|_| format!("`{text}` is not {SHIFT_EXPECTED}"))?;
+        // 30 days at most.
+        Ok(Shift { ms: sign * size.0 as i64 })
+    }
+}
+
+impl fmt::Display for Shift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.ms < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", Millis(self.ms.unsigned_abs()))
+    }
+}
+
+impl FromStr for Drift {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not {DRIFT_EXPECTED}");
+        let (sign, rest) = signed(text);
+        let (thousandths, unit) = split(rest).ok_or_else(wrong)?;
+        let ppm = i64::try_from(thousandths).ok().and_then(|n| n.checked_mul(10 * sign));
+        match ppm.and_then(|ppm| i32::try_from(ppm).ok()) {
+            Some(ppm) if unit == "%" => Ok(Drift { ppm }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.ppm < 0 { '-' } else { '+' };
+        let size = self.ppm.unsigned_abs();
+        let digits = format!("{}.{:04}", size / 10_000, size % 10_000);
+        write!(f, "{sign}{}%", digits.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 impl FromStr for Bytes {
     type Err = String;
 
@@ -219,6 +285,8 @@ macro_rules! as_text {
 as_text!(Millis, DURATION_EXPECTED);
 as_text!(Between, BETWEEN_EXPECTED);
 as_text!(Rate, RATE_EXPECTED);
+as_text!(Shift, SHIFT_EXPECTED);
+as_text!(Drift, DRIFT_EXPECTED);
 as_text!(Bytes, BYTES_EXPECTED);
 
 #[cfg(test)]
@@ -252,6 +320,29 @@ mod tests {
         assert!("1kb".parse::<Bytes>().is_err());
     }
 
+    #[test]
+    fn clocks_are_off_either_way() {
+        for (text, ms) in
+            [("5m", 300_000), ("-5m", -300_000), ("+1.5s", 1_500), ("-1h", -3_600_000)]
+        {
+            assert_eq!(text.parse::<Shift>(), Ok(Shift { ms }));
+        }
+        for (text, ppm) in
+            [("+5%", 50_000), ("-0.5%", -5_000), ("100%", 1_000_000), ("-12.345%", -123_450)]
+        {
+            assert_eq!(text.parse::<Drift>(), Ok(Drift { ppm }));
+        }
+        for wrong in ["", "-", "--5m", "5", "31d"] {
+            assert!(wrong.parse::<Shift>().is_err(), "{wrong}");
+        }
+        for wrong in ["", "5", "5s", "+-5%", "0.0001%", "99999999%"] {
+            assert!(wrong.parse::<Drift>().is_err(), "{wrong}");
+        }
+        assert_eq!(Drift { ppm: 50_000 }.to_string(), "+5%");
+        assert_eq!(Drift { ppm: -123_450 }.to_string(), "-12.345%");
+        assert_eq!(Shift { ms: -300_000 }.to_string(), "-5m");
+    }
+
     proptest! {
         #[test]
         fn what_is_printed_parses_back(ms in 0..DURATION_MS_MAX, more in 0..1000u64, size: u32) {
@@ -260,6 +351,11 @@ mod tests {
             if ms + more <= DURATION_MS_MAX {
                 prop_assert_eq!(between.to_string().parse::<Between>(), Ok(between));
             }
+            let behind = Shift { ms: -(ms as i64) };
+            prop_assert_eq!(behind.to_string().parse::<Shift>(), Ok(behind));
+            // Whole thousandths of a percent.
+            let drift = Drift { ppm: (size % 900_000) as i32 / 10 * 10 };
+            prop_assert_eq!(drift.to_string().parse::<Drift>(), Ok(drift));
             let bytes = Bytes(u64::from(size));
             prop_assert_eq!(bytes.to_string().parse::<Bytes>(), Ok(bytes));
         }

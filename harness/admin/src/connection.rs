@@ -183,6 +183,7 @@ impl Api {
     const fn new(key: i16, name: &'static str, min: i16, max: i16) -> Api {
         Api { key, name, min, max }
     }
+    pub const PRODUCE: Api = Api::new(0, "Produce", 3, 9);
     pub const LIST_OFFSETS: Api = Api::new(2, "ListOffsets", 2, 7);
     pub const METADATA: Api = Api::new(3, "Metadata", 7, 12);
     pub const API_VERSIONS: Api = Api::new(18, "ApiVersions", 0, 3);

@@ -128,13 +128,8 @@ impl Admin {
 
     /// The metadata quorum, as its leader knows it.
     pub fn quorum(&mut self) -> Result<QuorumState, AdminError> {
-        let partition = describe_quorum_request::PartitionData::default().with_partition_index(0);
-        let topic = describe_quorum_request::TopicData::default()
-            .with_topic_name(topic_name("__cluster_metadata"))
-            .with_partitions(vec![partition]);
-        let request = DescribeQuorumRequest::default().with_topics(vec![topic]);
         let (address, answer): (_, DescribeQuorumResponse) =
-            self.ask_any(Api::DESCRIBE_QUORUM, &request)?;
+            self.ask_any(Api::DESCRIBE_QUORUM, &quorum_request())?;
         check(&address, Api::DESCRIBE_QUORUM, answer.error_code, answer.error_message.as_ref())?;
         let Some(state) = answer.topics.first().and_then(|t| t.partitions.first()) else {
             let reason = "the answer has no partition".to_string();
@@ -189,6 +184,15 @@ impl Admin {
             self.ask_any(Api::DESCRIBE_CONFIGS, &settings_request(resource_type, name))?;
         settings_answer(address, answer)
     }
+}
+
+/// Asks about the metadata quorum.
+pub(crate) fn quorum_request() -> DescribeQuorumRequest {
+    let partition = describe_quorum_request::PartitionData::default().with_partition_index(0);
+    let topic = describe_quorum_request::TopicData::default()
+        .with_topic_name(topic_name("__cluster_metadata"))
+        .with_partitions(vec![partition]);
+    DescribeQuorumRequest::default().with_topics(vec![topic])
 }
 
 pub(crate) fn settings_request(resource_type: i8, name: &str) -> DescribeConfigsRequest {

@@ -12,6 +12,7 @@
 mod alter;
 mod connection;
 mod describe;
+mod time;
 mod topics;
 
 pub use alter::Setting;

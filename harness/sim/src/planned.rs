@@ -4,6 +4,7 @@
 //! to processes and between them, and a probe sees at once what is so. What has no meaning here is refused before anything
 //! happens ([`refusal`]). Not promised: real time; a plan's seconds are simulated.
 
+mod clocks;
 mod deeds;
 mod files;
 

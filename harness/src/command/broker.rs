@@ -17,5 +17,5 @@ pub fn broker(args: &BrokerArgs) -> Result<ExitCode> {
     let Some(config) = &args.config else {
         return Err(Refused::usage("--config FILE is missing").into());
     };
-    server::run(config)
+    server::run(config, args.clock.as_deref())
 }

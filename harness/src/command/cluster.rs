@@ -73,6 +73,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 fuse: false,
                 groups: false,
                 proxies: None,
+                clocks: false,
             };
             up(layout, software, &store, json)
         }

@@ -86,6 +86,11 @@ fn abilities(store: &Store) -> Vec<(String, bool, String)> {
         let possible = match need {
             Needs::Nothing => inject::Process::own().map(|_| ()).map_err(|e| e.to_string()),
             Needs::Namespaces => inject::net::can_enter(),
+            // Of the bundled broker everywhere; what can't be done to another one's is told when it is asked for.
+            Needs::Clocks if clock::SHIM.is_empty() => {
+                Err("here of the bundled broker alone, for Apache Kafka's needs Linux".to_string())
+            }
+            Needs::Clocks => Ok(()),
             // Threads and ports of our own.
             Needs::Proxy => Ok(()),
             Needs::Disks => inject::power::can_make(&std::env::temp_dir()),

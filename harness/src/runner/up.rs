@@ -2,6 +2,7 @@
 
 use crate::exit::Refused;
 use crate::recorder::Clock;
+use crate::target::clocks;
 use crate::target::local::Local;
 use admin::{Admin, AdminError, NewTopic, Topic};
 use anyhow::{Result, anyhow};
@@ -86,6 +87,12 @@ pub fn start(
     let limit = Duration::from_millis(plan.time.setup.0);
     let mut admin = Admin::new(&cluster.bootstrap(), Duration::from_secs(2));
     registered(cluster, &mut admin, plan.target.nodes as usize, limit, interrupted)?;
+    let stampers = cluster.stampers();
+    if !stampers.is_empty() {
+        wait_for("the topic of the clocks is made", limit, interrupted, || {
+            clocks::make_topic(&mut admin, &stampers).map_err(|error| error.to_string())
+        })?;
+    }
     make_topics(plan, &mut admin, limit, clock, interrupted)
 }
 

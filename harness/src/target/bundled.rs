@@ -90,6 +90,10 @@ impl Software for Bundled {
         |name| name.strip_prefix("highwater-")?.parse().ok()
     }
 
+    fn clock_argument(&self) -> Option<&'static str> {
+        Some("--clock")
+    }
+
     fn ends_in_order(&self) -> bool {
         true
     }

@@ -210,6 +210,10 @@ impl Software for Kafka {
         |name| name.strip_prefix("broker-")?.split('-').next()?.parse().ok()
     }
 
+    fn clock_argument(&self) -> Option<&'static str> {
+        None
+    }
+
     fn ends_in_order(&self) -> bool {
         // Its controlled shutdown takes seconds where the quorum ends with it, and nobody needs it then.
         false

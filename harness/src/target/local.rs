@@ -7,11 +7,12 @@
 //! [`Software`]'s to know.
 
 use super::Software;
+use super::clocks::{Ask, Clocks};
 use super::proxied::{self, Behind, INTERNAL, Listener};
 use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
 use inject::group::Hierarchy;
-use inject::{Disk, Fuse, Group, Nodes, Process, Proxies, TopicAdmin, UndoLog, World};
+use inject::{Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,6 +43,8 @@ pub struct Layout {
     pub groups: bool,
     /// A proxy in front of each broker, and the seed of what is left to chance there.
     pub proxies: Option<u64>,
+    /// A wall clock of its own for each node.
+    pub clocks: bool,
 }
 
 /// Largest size of a node's own disk; an image takes no room before it is written to.
@@ -83,6 +86,8 @@ pub struct Local {
     world: Option<World>,
     /// In front of the brokers, where the plan's faults need them.
     proxies: Option<Proxies>,
+    /// Of the nodes, where the plan's faults need them.
+    clocks: Option<Clocks>,
     /// Of the topic that faults may be about.
     administrator: Option<Administrator>,
     undo: UndoLog,
@@ -173,9 +178,9 @@ impl Local {
             }
             None => None,
         };
-        let (administrator, upgrade) = (None, None);
-        let cluster =
-            Local { layout, software, upgrade, nodes, world, proxies, administrator, undo };
+        let (clocks, administrator, upgrade) = (None, None, None);
+        let mut cluster =
+            Local { layout, software, upgrade, nodes, world, proxies, clocks, administrator, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -183,12 +188,39 @@ impl Local {
                 format!("cannot write in {}: is the disk full?", node.dir.display())
             })?;
         }
+        if cluster.layout.clocks {
+            let nodes = cluster.who_tells_time();
+            cluster.clocks = Some(Clocks::prepare(&dir, nodes, cluster.software.as_ref())?);
+        }
         Ok(cluster)
     }
 
     /// Nodes may be upgraded to this from now on.
     pub fn may_upgrade_to(&mut self, software: Box<dyn Software>) {
         self.upgrade = Some(software);
+    }
+
+    /// How each node is asked for its time: a broker by a partition of its own, at the listener behind any proxy.
+    fn who_tells_time(&self) -> Vec<(String, Ask)> {
+        let mut partitions = 0..;
+        let ask = |node: &Node| match node.roles.contains("broker") {
+            true => {
+                let at = SocketAddr::from((node.address, node.broker_port));
+                let partition = partitions.next().unwrap_or_default();
+                (node.member.name.clone(), Ask::Broker { at, partition })
+            }
+            false => {
+                let at = SocketAddr::from((node.address, node.controller_port));
+                (node.member.name.clone(), Ask::Controller { at, id: node.member.id })
+            }
+        };
+        self.nodes.iter().map(ask).collect()
+    }
+
+    /// Brokers that are to stamp records, so that they tell their time; none where nobody asks them.
+    pub fn stampers(&self) -> Vec<i32> {
+        let brokers = self.nodes.iter().filter(|n| n.roles.contains("broker"));
+        brokers.filter(|_| self.clocks.is_some()).map(|n| n.member.id).collect()
     }
 
     /// Makes every node's data directory one to start on. Once, before the first start.
@@ -290,6 +322,9 @@ impl Local {
         // Its command line holds an absolute path in this run's directory: no other process has that.
         let record = undo.starting(name, &software.marker(&config))?;
         let mut command = software.command(&config);
+        if let Some(clocks) = &self.clocks {
+            clocks.follow(name, &mut command);
+        }
         if let Some(world) = &self.world {
             command = inside(world, name, &command)?;
         }
@@ -514,6 +549,10 @@ impl Nodes for Local {
 
     fn proxies(&self) -> Option<&Proxies> {
         self.proxies.as_ref()
+    }
+
+    fn clocks(&mut self) -> Option<&mut dyn Timekeeper> {
+        self.clocks.as_mut().map(|clocks| clocks as &mut dyn Timekeeper)
     }
 
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {

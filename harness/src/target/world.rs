@@ -3,8 +3,8 @@
 use crate::exit::Refused;
 use anyhow::Result;
 use inject::{World, fuse, group, net, power};
-use plan::Plan;
 use plan::deed::Needs;
+use plan::{Plan, TargetKind};
 
 /// Leaves the machine's network and mounts for those of the run, as far as the plan's faults need it. Without root this must
 /// come before the process has a second thread; having been done once, it may be done again.
@@ -28,6 +28,13 @@ pub fn own(plan: &Plan) -> Result<Option<World>> {
             can_make(&std::env::temp_dir())
                 .map_err(|why| refused(need, std::io::Error::other(why)))?;
         }
+    }
+    if needs.contains(&Needs::Clocks)
+        && plan.target.kind == TargetKind::Kafka
+        && clock::SHIM.is_empty()
+    {
+        let error = std::io::Error::other("there is no library to preload on this system");
+        return Err(refused(Needs::Clocks, error));
     }
     if needs.contains(&Needs::Groups) {
         group::can_make().map_err(|why| refused(Needs::Groups, std::io::Error::other(why)))?;

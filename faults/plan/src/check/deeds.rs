@@ -109,6 +109,9 @@ impl Checker<'_> {
                 peers = Some(of);
                 Deed::Link(link)
             }
+            DeedName::ClockJump | DeedName::ClockDrift | DeedName::ClockStrobe => {
+                Deed::Clock(self.clock_deed(path, name, raw)?)
+            }
             DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
                 Deed::Topic(self.topic_deed(path, name, raw, plan)?)
             }
@@ -128,6 +131,9 @@ impl Checker<'_> {
         let on = self.hit(path, deed, on, plan)?;
         if deed.resource() == Resource::Links {
             self.has_links(&format!("{path}.on"), &on, plan);
+        }
+        if deed.resource() == Resource::Clock {
+            self.tells_its_time(&format!("{path}.on"), &on, plan);
         }
         (self.problems.len() == before).then_some(Written { deed, on, peers })
     }

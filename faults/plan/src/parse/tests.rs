@@ -450,3 +450,51 @@ fn faults_of_disks_take_their_parameters_and_say_what_is_allowed() {
     let combined = of("name = \"old-snapshot\"").replace("controllers = 1\n", "");
     assert!(problem(&combined).contains("takes its votes back too"));
 }
+
+#[test]
+fn faults_of_clocks_take_their_parameters_and_say_what_is_allowed() {
+    use crate::clock_deed::ClockDeed;
+    use crate::units::{Drift, Millis, Shift};
+    let of = |deed: &str| {
+        format!(
+            "schema = 1\nname = \"x\"\n[target]\ncontrollers = 3\n[[fault]]\non = \"leader\"\n{deed}\n"
+        )
+    };
+    for (written, deed) in [
+        ("name = \"clock-jump\"\nby = \"5m\"", ClockDeed::Jump { by: Shift { ms: 300_000 } }),
+        ("name = \"clock-jump\"\nby = \"-1h\"", ClockDeed::Jump { by: Shift { ms: -3_600_000 } }),
+        (
+            "name = \"clock-drift\"\nrate = \"-0.5%\"",
+            ClockDeed::Drift { rate: Drift { ppm: -5_000 } },
+        ),
+        (
+            "name = \"clock-strobe\"\nby = \"1m\"",
+            ClockDeed::Strobe { by: Shift { ms: 60_000 }, period: Millis(500) },
+        ),
+    ] {
+        let loaded = load("p.toml", &of(written), &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.plan.faults[0].deed, Deed::Clock(deed));
+        assert_eq!(loaded.plan.needs().into_iter().collect::<Vec<_>>(), [crate::Needs::Clocks]);
+        let again = load("resolved", &loaded.plan.to_toml(), &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(again.plan, loaded.plan);
+    }
+    for (written, expected) in [
+        ("name = \"clock-jump\"", "by = \"5m\""),
+        ("name = \"clock-jump\"\nby = \"50ms\"", "100ms or more"),
+        ("name = \"clock-jump\"\nby = 5", "expected a duration such as \"5m\""),
+        ("name = \"clock-drift\"\nrate = \"-100%\"", "from -90% to +900%"),
+        ("name = \"clock-drift\"\nrate = \"0.01%\"", "and +0.1% at least"),
+        (
+            "name = \"clock-drift\"\nby = \"5m\"\nrate = \"1%\"",
+            "`by` means nothing to `clock-drift`",
+        ),
+        ("name = \"clock-strobe\"\nby = \"1m\"\nperiod = \"10ms\"", "from 100ms to 10s"),
+    ] {
+        let shown = problem(&of(written)).replace('\n', " ");
+        assert!(shown.contains(expected), "{shown}");
+    }
+    let passive = of("name = \"clock-jump\"\nby = \"5m\"").replace("leader", "controller-follower");
+    assert!(problem(&passive).contains("tells nobody its time"));
+    assert!(load("p.toml", &passive.replace("-follower", ""), &[]).is_ok());
+    assert!(load("p.toml", &passive.replace("controllers = 3", "nodes = 3"), &[]).is_ok());
+}

@@ -1,5 +1,6 @@
 //! What each deed does to the simulated world.
 
+use super::clocks;
 use super::files;
 use crate::disk::Snapshot;
 use crate::invariant::Loss;
@@ -86,6 +87,10 @@ impl Deeds {
                 world.keep_down(id);
             }
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {}
+            Deed::Clock(deed) => {
+                let shift = clocks::shift(deed, world.now_ns);
+                world.machine(id).clock.hold(shift);
+            }
             other => unreachable!("plans with `{other}` are refused"),
         }
         let (asked_ns, closed, healed, overran) = (world.now_ns, false, false, false);
@@ -157,6 +162,9 @@ impl Deeds {
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }
+            Deed::Clock(deed) => {
+                world.machine(id).clock.lift(clocks::shift(deed, done.asked_ns));
+            }
             other => unreachable!("plans with `{other}` are refused"),
         }
     }
@@ -181,6 +189,7 @@ impl Deeds {
             Deed::Stall | Deed::Stutter { .. } => machine.is_stalled(),
             // A node that ended of it comes back before it is over.
             deed if files::is_on_disk(deed) => !done.healed || !machine.is_up(),
+            Deed::Clock(_) => !done.healed,
             Deed::OldSnapshot => done.snapshot.is_some() || !machine.is_up(),
             _ => !machine.is_up(),
         };

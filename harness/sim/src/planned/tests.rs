@@ -94,6 +94,25 @@ fn disks_that_fail_or_fill_up_or_grow_old_cost_no_acknowledged_record() {
 }
 
 #[test]
+fn clocks_that_are_wrong_on_one_node_cost_nothing() {
+    let of = |name: &str, on: &str, from: &str| {
+        format!("[[fault]]\nname = \"{name}\non = \"{on}\"\nfrom = \"{from}\"\nfor = \"3s\"\n")
+    };
+    let faults = of("clock-jump\"\nby = \"1h\"", "n1", "1s")
+        + &of("clock-strobe\"\nby = \"-1m\"", "n1", "2s")
+        + &of("clock-drift\"\nrate = \"-50%\"", "n1", "2500ms")
+        + &of("clock-jump\"\nby = \"-2h\"", "controller", "3s");
+    let text = format!("{CLUSTER}{faults}[limits]\ndamaged = 2\nrecovery_wait = \"1s\"\n");
+    for seed in 1..=3 {
+        let plan = plan::load("x", &text, &[]).unwrap_or_else(|e| panic!("{e}")).plan;
+        assert_eq!(refusal(&plan), None);
+        let outcome = run_plan(&plan, seed, true, true);
+        assert_eq!(outcome.failure, None);
+        assert!(all_as_planned(&outcome));
+    }
+}
+
+#[test]
 fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let cut = "[[fault]]\nname = \"cut\"\non = \"leader\"\npeers = \"nodes\"\n";
     let lost = "[[fault]]\nname = \"lose-response\"\non = \"leader\"\n";

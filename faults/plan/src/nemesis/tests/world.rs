@@ -268,7 +268,7 @@ impl World {
             Deed::Stall | Deed::Stutter { .. } => node.stalled,
             deed => match deed.resource() {
                 Resource::Process => node.down,
-                Resource::Disk | Resource::Limits => node.disk.contains(&fault),
+                Resource::Disk | Resource::Limits | Resource::Clock => node.disk.contains(&fault),
                 _ => node.cuts.contains_key(&fault),
             },
         }
@@ -304,6 +304,7 @@ impl World {
             | Deed::Full
             | Deed::CpuLimit { .. }
             | Deed::MemoryLimit { .. }
+            | Deed::Clock(_)
             | Deed::OldSnapshot => {
                 node.disk.insert(fault);
             }
