@@ -129,6 +129,16 @@ impl Injector {
         self.deeds.get(&fault).copied()
     }
 
+    /// The partition of which a fault of ours has had records deleted, or may have, and below which offset.
+    pub fn removed(&self, fault: u32, part: &str) -> Option<(u32, i64)> {
+        self.changes.removed(fault, part)
+    }
+
+    /// How many partitions a fault of ours gave the topic in all, or may have.
+    pub fn grown(&self, fault: u32, part: &str) -> Option<u32> {
+        self.changes.grown(fault, part)
+    }
+
     /// What it lays hands on.
     fn resource(&self, fault: u32) -> Option<Resource> {
         self.deeds.get(&fault).map(|deed| deed.resource())

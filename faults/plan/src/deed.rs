@@ -126,6 +126,12 @@ catalogue! {
         "a setting of the topic is changed; it is put back when it is healed",
     Reassign "reassign" Nothing Topic
         "partitions get other replicas, or fewer or more of them; those they had when it is healed",
+    ElectUnclean "elect-unclean" Nothing Topic
+        "partitions without a leader get one that was not in sync",
+    DeleteRecords "delete-records" Nothing Topic
+        "the oldest records of partitions are deleted, for good",
+    AddPartitions "add-partitions" Nothing Topic
+        "the topic gets more partitions, for good, and the load uses them",
 }
 
 impl DeedName {

@@ -179,6 +179,8 @@ deeds_are_written_in! {
         value: Property,
         to: Vec<String>,
         replicas: u64,
+        keep: u64,
+        partitions: u64,
     }
 
     struct RawFault {

@@ -11,7 +11,7 @@ use inject::Injector;
 use model::cluster::Observation;
 use model::fault::{FaultRecord, FaultState, Role};
 use model::finding::Kind;
-use model::history::{Event as HistoryEvent, Phase};
+use model::history::{Event as HistoryEvent, LogRef, Phase};
 use model::settings::TopicSettings;
 use plan::{Deed, Nemesis, Schedule};
 use reports::words::grouped;
@@ -263,7 +263,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             let mut next = Vec::new();
             for action in waiting {
                 let answer = self.injector.act(&action, &mut self.live.cluster);
-                self.note_settings(&answer);
+                self.note_changes(&answer);
                 next.extend(self.nemesis.on_event(self.live.clock.ms(), answer));
             }
             waiting = next;
@@ -272,16 +272,33 @@ impl<'s, 'a> Stage<'s, 'a> {
         self.save_faults()
     }
 
-    /// The history hears of settings that a fault may just have changed, or put back. The first answer comes right after the
-    /// request, and a broker may tell what was there before; what its probe has seen comes last.
-    fn note_settings(&mut self, answer: &plan::Event) {
-        let fault = match answer {
-            plan::Event::Done { fault, .. }
-            | plan::Event::Failed { fault, .. }
-            | plan::Event::Confirmed { fault, .. }
-            | plan::Event::Cleared { fault, .. } => *fault,
+    /// The history hears of what a fault may just have changed of the topic, or put back, and the load of partitions to use.
+    fn note_changes(&mut self, answer: &plan::Event) {
+        let (fault, part) = match answer {
+            plan::Event::Done { fault, node }
+            | plan::Event::Failed { fault, node, .. }
+            | plan::Event::Confirmed { fault, node, .. }
+            | plan::Event::Cleared { fault, node, .. } => (*fault, node),
             _ => return,
         };
+        if let plan::Event::Confirmed { .. } = answer
+            && let Some(count) = self.injector.grown(fault, part)
+        {
+            self.shared.partitions.grow(count);
+        }
+        // An answer that failed may be to a request that did not.
+        if let plan::Event::Done { .. } | plan::Event::Failed { .. } = answer
+            && let Some((partition, before)) = self.injector.removed(fault, part)
+        {
+            let log = LogRef { topic: TOPIC, partition };
+            self.shared.recorder.note(HistoryEvent::RecordsDeleted { log, before });
+        }
+        self.note_settings(fault);
+    }
+
+    /// The first answer to a fault comes right after the request, and a broker may tell what was there before; what its probe
+    /// has seen comes last.
+    fn note_settings(&mut self, fault: u32) {
         let Some(Deed::Topic(deed)) = self.injector.deed(fault) else { return };
         let Some(admin) = self.live.cluster.administrator().filter(|_| deed.changes_settings())
         else {
@@ -289,7 +306,8 @@ impl<'s, 'a> Stage<'s, 'a> {
         };
         // The next answer to this fault brings them otherwise.
         let Ok(properties) = admin.settings() else { return };
-        let (settings, _) = effective(self.live.plan, properties);
+        let (mut settings, _) = effective(self.live.plan, properties);
+        settings.partitions = self.shared.partitions.count();
         if self.settings.as_ref() != Some(&settings) {
             self.shared
                 .recorder

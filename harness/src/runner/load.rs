@@ -4,7 +4,7 @@ use super::members::Members;
 use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
-use clients::History;
+use clients::{History, Partitions};
 use clients::producer::{self, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
@@ -32,6 +32,8 @@ pub struct Shared {
     pub bootstrap: String,
     pub recorder: Arc<Recorder>,
     pub sessions: Arc<Sessions>,
+    /// Of the plan's topics; a fault may add some.
+    pub partitions: Arc<Partitions>,
 }
 
 pub struct Load {
@@ -60,7 +62,7 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
     } else {
         for number in 1..=plan.workload.consumers {
             let task = reader_task(plan, TOPIC, topic, shared, format!("c{number}"));
-            let reader = reader::start_live(task, history.clone());
+            let reader = reader::start_live(task, shared.partitions.clone(), history.clone());
             readers.push(reader.context("cannot start a reader")?);
         }
     }
@@ -101,7 +103,8 @@ fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>
         properties: workload.properties.clone(),
     };
     let topic = plan.topic.name.clone();
-    ProducerTask { session: session_task(plan, shared, name, topic, &choice, filler), schedule }
+    let session = session_task(plan, shared, name, topic, &choice, filler);
+    ProducerTask { session, schedule, partitions: shared.partitions.clone() }
 }
 
 /// What the sessions of a producer are opened with.
@@ -177,7 +180,7 @@ pub fn reader_task(
         bootstrap_servers: shared.bootstrap.clone(),
         topic: topic.name.clone(),
         topic_ref,
-        partitions: plan.topic.partitions,
+        partitions: shared.partitions.count(),
         create_time: topic.settings.message_timestamp_type == "CreateTime",
         session: shared.sessions.open(),
     }

@@ -4,7 +4,7 @@
 //! then still open is purged and becomes what its status says. A producer that met a fatal error is closed and
 //! replaced by a new session; identity is (session, sequence), so nothing is confused.
 
-use crate::{History, outcome};
+use crate::{History, Partitions, outcome};
 use generator::open_loop::{Due, OpenLoop};
 use generator::stamp::{self, Filler, Stamp};
 use model::history::{Event, LogRef, Outcome, RecordId, Session};
@@ -46,9 +46,13 @@ pub struct SessionTask {
     pub drain_max: Duration,
 }
 
+/// How long a producer waits for the metadata of a topic that grew; its sends wait as long.
+const METADATA_WAIT: Duration = Duration::from_millis(200);
+
 /// What a producer thread needs to know.
 pub struct ProducerTask {
     pub session: SessionTask,
+    pub partitions: Arc<Partitions>,
     pub schedule: OpenLoop,
 }
 
@@ -258,6 +262,7 @@ impl Worker {
             if self.orders.is_to_start_again() {
                 self.task.schedule.start_again(self.history.now().mono_ns);
             }
+            self.widen(&client);
             due.clear();
             self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
             self.send_all(&client, &due);
@@ -265,6 +270,20 @@ impl Worker {
         }
         drain(&client, &self.history, self.task.session.drain_max);
         close(client, &self.history);
+    }
+
+    /// Takes new partitions into use once the library knows of them: it refuses sends to one that it does not know.
+    fn widen(&mut self, client: &Client) {
+        let wanted = self.task.partitions.count();
+        if wanted == self.task.schedule.partitions() {
+            return;
+        }
+        let topic = &self.task.session.topic;
+        let Ok(metadata) = client.client().fetch_metadata(Some(topic), METADATA_WAIT) else { return };
+        let known = metadata.topics().iter().find(|known| known.name() == topic);
+        if known.is_some_and(|known| known.partitions().len() >= wanted as usize) {
+            self.task.schedule.widen(wanted);
+        }
     }
 
     /// Until the next send is due, and never so long that outcomes wait. librdkafka counts whole milliseconds: a

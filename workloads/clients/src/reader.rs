@@ -4,7 +4,7 @@
 //! start to the end that the cluster settled on. A position that fell out of its log is an event, never silently
 //! mended: the reader says where it was and where it goes on.
 
-use crate::{History, outcome};
+use crate::{History, Partitions, outcome};
 use generator::stamp;
 use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
 use model::settings::ConsumerSettings;
@@ -85,9 +85,10 @@ impl RunningReader {
     }
 }
 
-/// Starts a live reader over all partitions of its topic, from the start of each log.
+/// Starts a live reader over all partitions of its topic, from the start of each log; `partitions` may grow.
 pub fn start_live(
     task: ReaderTask,
+    partitions: Arc<Partitions>,
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -100,6 +101,7 @@ pub fn start_live(
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     pass.poll_batch(Duration::from_millis(50));
+                    pass.widen(partitions.count());
                     positions
                         .lock()
                         .expect("no holder of this lock panics")
@@ -354,6 +356,33 @@ impl Pass {
             self.record_reader(ReaderEvent::Seek { log, offset: inside });
         }
         Ok(())
+    }
+
+    /// Reads so many partitions from here on, new ones from their start. Where the library won't, it is tried again with the
+    /// next poll.
+    fn widen(&mut self, partitions: u32) {
+        if partitions == self.task.partitions || self.is_outside {
+            return;
+        }
+        let mut assignment = TopicPartitionList::new();
+        let mut logs = Vec::new();
+        for partition in 0..partitions {
+            let position = self.positions.get(&partition).copied();
+            let from = position.map_or(Offset::Beginning, Offset::Offset);
+            let (topic, number) = (&self.task.topic, partition as i32);
+            if let Err(error) = assignment.add_partition_offset(topic, number, from) {
+                tracing::debug!(%error, "not widened yet");
+                return;
+            }
+            logs.push((self.log(partition), position));
+        }
+        match self.consumer.assign(&assignment) {
+            Ok(()) => {
+                self.task.partitions = partitions;
+                self.record_reader(ReaderEvent::Assigned { logs });
+            }
+            Err(error) => tracing::debug!(%error, "not widened yet"),
+        }
     }
 
     pub(crate) fn close(self, complete: bool) {

@@ -92,9 +92,12 @@ impl Checker<'_> {
                 peers = Some(of);
                 Deed::Link(link)
             }
-            DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
-                Deed::Topic(self.topic_deed(path, name, raw, plan)?)
-            }
+            DeedName::ElectPreferred
+            | DeedName::ChangeConfig
+            | DeedName::Reassign
+            | DeedName::ElectUnclean
+            | DeedName::DeleteRecords
+            | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();
