@@ -7,7 +7,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, read_json_lines};
+use place::{Place, kafka, read_json_lines, targets};
 use serde_json::Value;
 
 const HEAD: &str = r#"
@@ -177,19 +177,6 @@ fn assert_nothing_lost(verdict: &Value) {
 
 fn evidence(fault: &Value) -> Vec<&str> {
     fault["evidence"].as_array().expect("evidence").iter().filter_map(Value::as_str).collect()
-}
-
-/// With Kafka's jars, `--target kafka`.
-fn kafka() -> Option<&'static [&'static str]> {
-    let home = std::env::var_os("HIGHWATER_KAFKA_HOME");
-    if home.is_none() {
-        eprintln!("not on Apache Kafka: HIGHWATER_KAFKA_HOME is not set");
-    }
-    home.map(|_| ["--target", "kafka"].as_slice())
-}
-
-fn targets() -> impl Iterator<Item = &'static [&'static str]> {
-    [[].as_slice()].into_iter().chain(kafka())
 }
 
 fn history(place: &Place) -> Vec<Value> {

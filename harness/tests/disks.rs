@@ -7,7 +7,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, read, read_json_lines, wait_for};
+use place::{Place, kafka, read, read_json_lines, wait_for};
 use serde_json::{Value, json};
 
 /// Four ways for a disk to be wrong, one after the other.
@@ -99,9 +99,9 @@ fn run(place: &Place, plan: &str, more: &[&str]) -> Option<Value> {
         eprintln!("skipped: {}", answer.err.trim());
         return None;
     }
-    assert_eq!(answer.code, 0, "{} {}", answer.json()["because"], answer.err);
+    let verdict = answer.code(0).json();
     place.assert_nothing_left();
-    Some(answer.json())
+    Some(verdict)
 }
 
 /// Everything was done, seen and undone, and nothing that was acknowledged is missing.
@@ -120,16 +120,6 @@ fn evidence(verdict: &Value, name: &str) -> String {
     let faults = verdict["faults"].as_array().expect("faults");
     let fault = faults.iter().find(|fault| fault["name"] == name);
     fault.unwrap_or_else(|| panic!("{name} was not done"))["evidence"].to_string()
-}
-
-fn kafka() -> bool {
-    let there = std::env::var_os("HIGHWATER_KAFKA_HOME").is_some();
-    if !there {
-        eprintln!(
-            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
-        );
-    }
-    there
 }
 
 #[track_caller]
@@ -205,21 +195,17 @@ fn a_sync_that_failed_is_not_acknowledged() {
 
 #[test]
 fn apache_kafka_keeps_its_word_on_disks_that_fail() {
-    if !kafka() {
-        return;
-    }
+    let Some(target) = kafka() else { return };
     let place = Place::for_cluster();
-    let Some(verdict) = run(&place, FAILING, &["--target", "kafka"]) else { return };
+    let Some(verdict) = run(&place, FAILING, target) else { return };
     failed_and_proved(&verdict);
 }
 
 #[test]
 fn apache_kafka_keeps_its_word_on_damaged_files() {
-    if !kafka() {
-        return;
-    }
+    let Some(target) = kafka() else { return };
     let place = Place::for_cluster();
-    let Some(verdict) = run(&place, DAMAGED, &["--target", "kafka"]) else { return };
+    let Some(verdict) = run(&place, DAMAGED, target) else { return };
     damaged_and_proved(&verdict);
 }
 

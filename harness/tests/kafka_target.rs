@@ -7,7 +7,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, read_json};
+use place::{Place, kafka, read_json};
 use serde_json::json;
 use std::fs;
 
@@ -51,10 +51,7 @@ for = "1s"
 
 #[test]
 fn it_is_broken_like_ours_and_keeps_its_word() {
-    if std::env::var_os("HIGHWATER_KAFKA_HOME").is_none() {
-        eprintln!(
-            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
-        );
+    if kafka().is_none() {
         return;
     }
     let place = Place::for_cluster();
@@ -125,10 +122,7 @@ for = "1s"
 
 #[test]
 fn each_record_is_copied_once() {
-    if std::env::var_os("HIGHWATER_KAFKA_HOME").is_none() {
-        eprintln!(
-            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
-        );
+    if kafka().is_none() {
         return;
     }
     let place = Place::for_cluster();

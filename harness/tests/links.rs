@@ -6,7 +6,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, read};
+use place::{Place, read, targets};
 use serde_json::Value;
 
 /// A deadline that a busy machine can meet: this is about durability.
@@ -169,16 +169,6 @@ fn counted(fault: &Value, words: &str) -> u64 {
     let evidence = fault["evidence"].as_array().expect("evidence").iter();
     let texts = evidence.filter_map(Value::as_str).filter_map(|text| text.split_once(words));
     texts.filter_map(|(before, _)| before.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-/// With Kafka's jars, `--target kafka`.
-fn targets() -> Vec<&'static [&'static str]> {
-    let mut targets: Vec<&[&str]> = vec![&[]];
-    match std::env::var_os("HIGHWATER_KAFKA_HOME") {
-        Some(_) => targets.push(&["--target", "kafka"]),
-        None => eprintln!("on the bundled cluster alone: HIGHWATER_KAFKA_HOME is not set"),
-    }
-    targets
 }
 
 #[test]

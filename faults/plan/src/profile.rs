@@ -18,6 +18,7 @@ const FAST: &[(&str, &str)] = &[
     ("replica.socket.timeout.ms", "1500"),
     ("leader.imbalance.check.interval.seconds", "5"),
     ("group.initial.rebalance.delay.ms", "0"),
+    ("group.min.session.timeout.ms", "500"),
 ];
 
 /// The timeouts of the nodes.

@@ -37,6 +37,22 @@ pub struct Answer {
     pub err: String,
 }
 
+/// What makes Apache Kafka the target, where `HIGHWATER_KAFKA_HOME` names a directory with its jars; where not, that is said.
+pub fn kafka() -> Option<&'static [&'static str]> {
+    let home = std::env::var_os("HIGHWATER_KAFKA_HOME");
+    if home.is_none() {
+        eprintln!(
+            "skipped: set HIGHWATER_KAFKA_HOME to a directory with libs/*.jar of Apache Kafka"
+        );
+    }
+    home.map(|_| ["--target", "kafka"].as_slice())
+}
+
+/// What makes each target that is there the target: the bundled cluster, and Apache Kafka.
+pub fn targets() -> impl Iterator<Item = &'static [&'static str]> {
+    [[].as_slice()].into_iter().chain(kafka())
+}
+
 /// An answer of `check` without what it adds to each finding: the words that histories of any form have.
 pub fn as_stored(mut answer: Value) -> Value {
     for check in answer["checks"].as_array_mut().into_iter().flatten() {

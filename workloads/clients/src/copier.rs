@@ -77,13 +77,13 @@ impl Copier {
         }
     }
 
-    /// Copies what is handed out now. Breaks where the transactional id is lost, or may be.
+    /// Copies what is handed out now; `false`: that was nothing, or not its own. Breaks where the transactional id is lost, or may be.
     fn round(
         &mut self,
         own: &mut Transactional,
         member: &Member,
         dies: bool,
-    ) -> ControlFlow<(), usize> {
+    ) -> ControlFlow<(), bool> {
         let since = self.history.now();
         let records_max = 1 + self.task.random.below(self.task.records_max);
         let handed = member.take(usize::try_from(records_max).unwrap_or(usize::MAX));
@@ -92,7 +92,7 @@ impl Copier {
             member.note(&handed);
             member.back_to(&first);
             own.client.poll(Duration::ZERO);
-            return ControlFlow::Continue(handed.count());
+            return ControlFlow::Continue(false);
         }
         let (transaction, begun) = own.begin(member.task.reader.session, since);
         member.note(&handed);
@@ -122,7 +122,7 @@ impl Copier {
         if own.has_fatal_error() {
             return ControlFlow::Break(());
         }
-        ControlFlow::Continue(handed.count())
+        ControlFlow::Continue(true)
     }
 
     /// Sends a record for each one that was handed out, to the partition of the same number.

@@ -27,8 +27,8 @@ use std::time::Duration;
 const COMMITTED_WAIT: Duration = Duration::from_secs(5);
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
-/// Empty polls of a member that is to die over its work.
-const LAST_POLLS_MAX: u32 = 60;
+/// Polls without any work of a member that is to die over it: while its group rebalances it owns nothing to work on.
+const LAST_POLLS_MAX: u32 = 100;
 
 /// What a member needs to know beside what every reader does.
 #[derive(Clone)]
@@ -109,10 +109,11 @@ pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMembe
 }
 
 /// Works until it is to leave, or to die, which it does over its work, if any comes soon. `work` is told whether it is the
-/// last, and answers how many records came. Returns what it was told; `None`: `work` broke off by itself.
+/// last, and answers whether there was any that was its own: a member that dies over what a rebalance gave to another has
+/// left nothing half done. Returns what it was told; `None`: `work` broke off by itself.
 pub(crate) fn work_until_told(
     order: &Standing,
-    mut work: impl FnMut(bool) -> ControlFlow<(), usize>,
+    mut work: impl FnMut(bool) -> ControlFlow<(), bool>,
 ) -> Option<Order> {
     let mut polls_left = LAST_POLLS_MAX;
     loop {
@@ -121,9 +122,9 @@ pub(crate) fn work_until_told(
             return Some(now);
         }
         let dies = now == Order::Die;
-        let ControlFlow::Continue(count) = work(dies) else { return None };
+        let ControlFlow::Continue(worked) = work(dies) else { return None };
         if dies {
-            polls_left = if count > 0 { 0 } else { polls_left - 1 };
+            polls_left = if worked { 0 } else { polls_left - 1 };
         }
     }
 }
@@ -392,10 +393,6 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    pub(crate) fn count(&self) -> usize {
-        self.records.values().map(Vec::len).sum()
-    }
-
     /// Of each partition the first offset that came, and the one after the last.
     pub(crate) fn bounds(&self) -> (BTreeMap<u32, i64>, BTreeMap<u32, i64>) {
         let bounds = |(partition, records): (&u32, &Vec<(i64, Seen)>)| {
@@ -419,17 +416,20 @@ impl Member {
         Ok(Member { task, consumer })
     }
 
-    /// Takes what there is and works on it. Returns how many records came.
-    fn work(&mut self, dies: bool) -> usize {
+    /// Takes what there is and works on it. `false`: there was nothing to work on.
+    fn work(&mut self, dies: bool) -> bool {
         let handed = self.take(BATCH_RECORDS_MAX);
         self.note(&handed);
         let (first, next) = handed.bounds();
         if handed.is_anothers {
             self.back_to(&first);
-        } else if !next.is_empty() {
-            self.process(&first, &next, dies);
+            return false;
         }
-        handed.count()
+        if next.is_empty() {
+            return false;
+        }
+        self.process(&first, &next, dies);
+        true
     }
 
     /// What the library hands out now, up to so many records.

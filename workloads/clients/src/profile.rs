@@ -176,8 +176,9 @@ pub fn member(
         set(
             &mut settings.properties,
             &[
-                ("session.timeout.ms", "6000"),
-                ("heartbeat.interval.ms", "500"),
+                // A member whose last word went to a coordinator that died holds up its group for as long as this.
+                ("session.timeout.ms", "2000"),
+                ("heartbeat.interval.ms", "400"),
                 ("auto.commit.interval.ms", "500"),
                 ("coordinator.query.interval.ms", "1000"),
             ],
