@@ -286,6 +286,7 @@ impl<'a> Live<'a> {
         }
         let mut load = load::start(self.plan, &made.topics, &shared)?;
         self.record.consumers = vec![load.reader_settings(self.plan)];
+        self.cluster.serves(Box::new(load.mortals()));
         self.run.write_json("run.json", &self.record)?;
 
         let stages = self.stages(&mut load, &made.topics, &shared, &follower);

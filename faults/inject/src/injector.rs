@@ -4,26 +4,33 @@
 //! that its effect was measured, with the measurement as evidence. Nothing here waits: a probe that sees nothing yet
 //! says so and is asked again. Each kind of deed has a module of its own; here they are only told apart.
 
+mod clients;
 mod disk;
 mod files;
 mod processes;
+mod storms;
 mod surgery;
 mod topic;
 
+use crate::clients::Clients;
 use crate::fuse::Fuse;
 use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
 use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
+use clients::Sessions;
 use files::Files;
+use plan::client_deed::ClientDeed;
 use plan::deed::{Deed, Resource};
 use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use storms::Storms;
 use topic::Changes;
 
 /// What the injector needs of whoever owns the nodes' processes.
@@ -66,6 +73,16 @@ pub trait Nodes {
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
         None
     }
+
+    /// The load's clients; `None`: there is no load, or nobody can be told anything.
+    fn clients(&mut self) -> Option<&mut dyn Clients> {
+        None
+    }
+
+    /// Where clients reach the broker.
+    fn listener(&self, _node: &str) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// Carries actions out on local processes and between them.
@@ -78,6 +95,8 @@ pub struct Injector {
     cuts: Cuts,
     links: Links,
     changes: Changes,
+    sessions: Sessions,
+    storms: Storms,
 }
 
 impl Injector {
@@ -85,7 +104,9 @@ impl Injector {
         let processes = Processes::new(undo);
         let (files, cuts) = (Files::default(), Cuts::default());
         let (deeds, links) = (BTreeMap::new(), Links::default());
-        Injector { deeds, processes, files, cuts, links, changes: Changes::default() }
+        let (changes, sessions) = (Changes::default(), Sessions::default());
+        let storms = Storms::default();
+        Injector { deeds, processes, files, cuts, links, changes, sessions, storms }
     }
 
     /// Carries an action out and answers it.
@@ -144,6 +165,10 @@ impl Injector {
         self.deeds.get(&fault).map(|deed| deed.resource())
     }
 
+    fn is_storm(&self, fault: u32) -> bool {
+        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::ConnectionStorm { .. })))
+    }
+
     fn inject(
         &mut self,
         fault: u32,
@@ -158,6 +183,18 @@ impl Injector {
         if let Deed::Topic(deed) = deed {
             return self.changes.inject(fault, node, deed, admin(nodes)?);
         }
+        match deed {
+            Deed::Client(ClientDeed::KillProducer) => {
+                return self.sessions.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::ConnectionStorm { sockets }) => {
+                let broker = nodes
+                    .listener(node)
+                    .ok_or_else(|| io::Error::other("nobody knows where clients would reach it"))?;
+                return self.storms.inject(fault, node, sockets, broker);
+            }
+            _ => {}
+        }
         match deed.cut() {
             None if deed.resource() == Resource::Disk => {
                 self.files.inject(fault, node, deed, nodes)
@@ -169,8 +206,10 @@ impl Injector {
 
     fn pulse(&mut self, fault: u32, node: &str, on: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
         match self.resource(fault) {
-            // Nothing of disks, links or topics comes and goes in beats.
-            None | Some(Resource::Disk | Resource::Links | Resource::Topic) => Ok(()),
+            // Nothing of these comes and goes in beats.
+            None | Some(Resource::Disk | Resource::Links | Resource::Topic | Resource::Clients) => {
+                Ok(())
+            }
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
@@ -187,6 +226,14 @@ impl Injector {
                 Ok(())
             }
             (Some(Resource::Topic), _) => self.changes.heal(fault, node, admin(nodes)?),
+            (Some(Resource::Clients), _) => {
+                self.storms.heal(fault, node);
+                match nodes.clients() {
+                    Some(clients) => self.sessions.heal(fault, node, clients),
+                    // Nothing can have been done to one.
+                    None => Ok(()),
+                }
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
             (None, _) | (Some(Resource::Network), None) => Ok(()),
@@ -215,6 +262,11 @@ impl Injector {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.in_effect(fault, node, admin)
             }
+            Some(Resource::Clients) if self.is_storm(fault) => self.storms.in_effect(fault, node),
+            Some(Resource::Clients) => {
+                let clients = clients(nodes).map_err(|error| error.to_string())?;
+                self.sessions.in_effect(fault, node, clients)
+            }
         }
     }
 
@@ -228,6 +280,11 @@ impl Injector {
             (Some(Resource::Topic), _) => {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.over(fault, node, admin)
+            }
+            (Some(Resource::Clients), _) if self.is_storm(fault) => self.storms.over(fault, node),
+            (Some(Resource::Clients), _) => {
+                let clients = clients(nodes).map_err(|error| error.to_string())?;
+                self.sessions.over(fault, node, clients)
             }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
@@ -273,6 +330,10 @@ fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {
 
 fn admin(nodes: &mut dyn Nodes) -> io::Result<&mut dyn TopicAdmin> {
     nodes.topic().ok_or_else(|| io::Error::other("nobody administers its topic"))
+}
+
+fn clients(nodes: &mut dyn Nodes) -> io::Result<&mut dyn Clients> {
+    nodes.clients().ok_or_else(|| io::Error::other("there are no clients that could be told"))
 }
 
 fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {

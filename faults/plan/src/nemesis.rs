@@ -42,6 +42,8 @@ const BUSY_TICK_MS: u64 = 10;
 pub struct Nemesis {
     topology: Topology,
     topic: String,
+    /// Producers of the load.
+    producers: u32,
     limits: Limits,
     schedule: Schedule,
     view: View,
@@ -76,6 +78,7 @@ impl Nemesis {
         Nemesis {
             topology,
             topic: plan.topic.name.clone(),
+            producers: plan.workload.producers,
             limits: plan.limits,
             schedule,
             view: View::new(&plan.topic.name),

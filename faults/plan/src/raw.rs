@@ -181,6 +181,7 @@ deeds_are_written_in! {
         replicas: u64,
         keep: u64,
         partitions: u64,
+        sockets: u64,
     }
 
     struct RawFault {

@@ -158,6 +158,7 @@ pub fn needs_partition(role: &Role) -> bool {
         Role::PreviousLeader | Role::LastInSync | Role::Partition => true,
         Role::Controller | Role::ControllerFollower | Role::One | Role::Minority => false,
         Role::Majority | Role::All | Role::Starved | Role::Topic | Role::Node(_) => false,
+        Role::Producer | Role::Producers => false,
     }
 }
 

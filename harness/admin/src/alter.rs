@@ -89,9 +89,8 @@ impl Admin {
             .with_name(topic_name(topic))
             .with_count(total as i32)
             .with_assignments(None);
-        let request = CreatePartitionsRequest::default()
-            .with_topics(vec![asked])
-            .with_timeout_ms(TIMEOUT_MS);
+        let request =
+            CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(TIMEOUT_MS);
         let api = Api::CREATE_PARTITIONS;
         let (address, answer): (_, CreatePartitionsResponse) = self.ask_any(api, &request)?;
         for result in &answer.results {
@@ -112,12 +111,10 @@ impl Admin {
         let asked = DeleteRecordsPartition::default()
             .with_partition_index(partition as i32)
             .with_offset(before);
-        let topic = DeleteRecordsTopic::default()
-            .with_name(topic_name(topic))
-            .with_partitions(vec![asked]);
-        let request = DeleteRecordsRequest::default()
-            .with_topics(vec![topic])
-            .with_timeout_ms(FOLLOWERS_MS);
+        let topic =
+            DeleteRecordsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
+        let request =
+            DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(FOLLOWERS_MS);
         let api = Api::DELETE_RECORDS;
         let (address, answer): (_, DeleteRecordsResponse) =
             self.ask_broker(leader, api, &request)?;

@@ -28,6 +28,11 @@ pub fn refusal(plan: &Plan) -> Option<String> {
                 "`{deed}` can't be simulated with a plan; `highwater sim` without one elects and changes settings by itself"
             ));
         }
+        if deed.resource() == Resource::Clients {
+            return Some(format!(
+                "`{deed}` can't be simulated with a plan; in `highwater sim` without one clients come, go and die by themselves"
+            ));
+        }
         if deed.resource() == Resource::Links {
             return Some(format!(
                 "`{deed}` can't be simulated: there is no proxy in the simulated network; its swarm delays and resets by itself"

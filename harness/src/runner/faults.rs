@@ -45,6 +45,8 @@ pub struct Stage<'s, 'a> {
     /// Kinds of findings that were told.
     shown: BTreeSet<Kind>,
     rate: u64,
+    /// Deletions of records, by fault and partition, that were told to the history.
+    removals: BTreeSet<(u32, u32)>,
     /// Of the topic, as last told to the history by a fault.
     settings: Option<TopicSettings>,
 }
@@ -90,6 +92,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             last_ok: (0, 0),
             shown: BTreeSet::new(),
             rate: 0,
+            removals: BTreeSet::new(),
             settings: None,
         })
     }
@@ -289,6 +292,7 @@ impl<'s, 'a> Stage<'s, 'a> {
         // An answer that failed may be to a request that did not.
         if let plan::Event::Done { .. } | plan::Event::Failed { .. } = answer
             && let Some((partition, before)) = self.injector.removed(fault, part)
+            && self.removals.insert((fault, partition))
         {
             let log = LogRef { topic: TOPIC, partition };
             self.shared.recorder.note(HistoryEvent::RecordsDeleted { log, before });
@@ -364,8 +368,10 @@ fn told(record: &FaultRecord) -> Option<String> {
         reports::words::role(&record.role)
     );
     let who = match record.role {
-        // The topic, or its logs, is what it is about: no node plays a part.
-        Role::Partition | Role::Topic => format!("{} {}", record.name, record.nodes.join(" ")),
+        // The topic, its logs, or clients are what it is about: no node plays a part.
+        Role::Partition | Role::Topic | Role::Producer | Role::Producers => {
+            format!("{} {}", record.name, record.nodes.join(" "))
+        }
         _ => who,
     };
     let last = record.evidence.last().map(String::as_str).unwrap_or_default();

@@ -4,18 +4,21 @@ use super::members::Members;
 use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
-use clients::{History, Partitions};
-use clients::producer::{self, ProducerTask, RunningProducer, SessionTask, Sessions};
+use clients::producer::{self, Life, Mortal, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
 use clients::transactor::{self, TransactorTask};
+use clients::{History, Partitions};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
+use inject::Clients;
+use inject::clients::ProducerLife;
 use model::history::TopicRef;
 use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,7 +189,44 @@ pub fn reader_task(
     }
 }
 
+/// The clients of a load that faults may be about.
+pub struct Mortals(BTreeMap<String, Mortal>);
+
+impl Mortals {
+    fn find(&self, producer: &str) -> io::Result<&Mortal> {
+        self.0.get(producer).ok_or_else(|| io::Error::other("the load has no such producer"))
+    }
+}
+
+impl Clients for Mortals {
+    fn kill_producer(&mut self, producer: &str) -> io::Result<()> {
+        self.find(producer).map(Mortal::kill)
+    }
+
+    fn revive_producer(&mut self, producer: &str) -> io::Result<()> {
+        self.find(producer).map(Mortal::revive)
+    }
+
+    fn producer(&self, producer: &str) -> io::Result<ProducerLife> {
+        match self.find(producer)?.life() {
+            Some(Life::Sends(session)) => Ok(ProducerLife::Sends { session: session.0 }),
+            Some(Life::Killed { session, open }) => {
+                Ok(ProducerLife::Killed { session: session.0, open })
+            }
+            None => Err(io::Error::other("its sessions can't be killed")),
+        }
+    }
+}
+
 impl Load {
+    /// Its clients, for faults.
+    pub fn mortals(&self) -> Mortals {
+        let named = |(number, producer): (usize, &RunningProducer)| {
+            (format!("p{}", number + 1), producer.mortal())
+        };
+        Mortals(self.producers.iter().enumerate().map(named).collect())
+    }
+
     /// What every reader was started with.
     pub fn reader_settings(&self, plan: &Plan) -> ConsumerSettings {
         profile::reader(

@@ -10,7 +10,7 @@ use super::Software;
 use super::proxied::{self, Behind, INTERNAL, Listener};
 use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
-use inject::{Disk, Fuse, Nodes, Process, Proxies, TopicAdmin, UndoLog, World};
+use inject::{Clients, Disk, Fuse, Nodes, Process, Proxies, TopicAdmin, UndoLog, World};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -74,6 +74,8 @@ pub struct Local {
     proxies: Option<Proxies>,
     /// Of the topic that faults may be about.
     administrator: Option<Administrator>,
+    /// The load's, which faults may be about.
+    clients: Option<Box<dyn Clients>>,
     undo: UndoLog,
 }
 
@@ -156,7 +158,9 @@ impl Local {
             }
             None => None,
         };
-        let cluster = Local { layout, software, nodes, world, proxies, administrator: None, undo };
+        let (administrator, clients) = (None, None);
+        let cluster =
+            Local { layout, software, nodes, world, proxies, administrator, clients, undo };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -195,6 +199,11 @@ impl Local {
     pub fn administer(&mut self, topic: &str) {
         let admin = Administrator::new(topic, self.brokers(), &self.bootstrap());
         self.administrator = Some(admin);
+    }
+
+    /// Faults may be about these clients from now on.
+    pub fn serves(&mut self, clients: Box<dyn Clients>) {
+        self.clients = Some(clients);
     }
 
     /// Of the topic that faults may be about.
@@ -461,6 +470,15 @@ impl Nodes for Local {
 
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
         self.administrator.as_mut().map(|admin| admin as &mut dyn TopicAdmin)
+    }
+
+    fn clients(&mut self) -> Option<&mut dyn Clients> {
+        self.clients.as_deref_mut().map(|clients| clients as &mut dyn Clients)
+    }
+
+    fn listener(&self, node: &str) -> Option<SocketAddr> {
+        let node = self.node(node).filter(|node| node.roles.contains("broker"))?;
+        self.listeners(node).first().map(|listener| listener.advertised)
     }
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {

@@ -190,7 +190,10 @@ impl Changes {
             }
             Some(Change::Removal { partition, before, .. }) => {
                 // Asked once more: the answer tells whether the followers have deleted it, too.
-                match admin.delete_records(*partition, *before).map_err(|error| error.to_string())? {
+                match admin
+                    .delete_records(*partition, *before)
+                    .map_err(|error| error.to_string())?
+                {
                     Some(lowest) if lowest >= *before => {
                         Ok(format!("every live replica starts at {lowest} or later"))
                     }

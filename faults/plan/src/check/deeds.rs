@@ -98,6 +98,9 @@ impl Checker<'_> {
             | DeedName::ElectUnclean
             | DeedName::DeleteRecords
             | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
+            DeedName::KillProducer | DeedName::ConnectionStorm => {
+                Deed::Client(self.client_deed(path, name, raw, plan)?)
+            }
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();
@@ -115,6 +118,9 @@ impl Checker<'_> {
         if deed.resource() == Resource::Links {
             self.has_links(&format!("{path}.on"), &on, plan);
         }
+        if matches!(deed, Deed::Client(_)) {
+            self.has_clients(&format!("{path}.on"), &on, plan);
+        }
         (self.problems.len() == before).then_some(Written { deed, on, peers })
     }
 
@@ -131,6 +137,7 @@ impl Checker<'_> {
                 None
             }
             (Deed::Topic(deed), on) => self.part_of_topic(path, deed, on),
+            (Deed::Client(deed), on) if deed.hits_clients() => self.clients_hit(path, deed, on),
             (_, Some(on)) => self.role(&format!("{path}.on"), on, plan),
             (_, None) => {
                 self.wrong(path, "whom does it hit?", "on = \"leader\"");

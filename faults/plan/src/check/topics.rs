@@ -67,7 +67,8 @@ impl Checker<'_> {
         }
         let policy = plan.topic.properties.get("cleanup.policy");
         if policy.is_some_and(|policy| !policy.contains("delete")) {
-            let message = "a topic that is only compacted has no records deleted (POLICY_VIOLATION)";
+            let message =
+                "a topic that is only compacted has no records deleted (POLICY_VIOLATION)";
             self.wrong(path, message, "cleanup.policy = \"compact,delete\", or leave it out");
         }
     }

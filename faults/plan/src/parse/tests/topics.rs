@@ -48,10 +48,7 @@ fn faults_on_the_topic_are_printed_as_they_are_written_and_read_again() {
     assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, plan, "{resolved}");
     let on: Vec<&Role> = plan.faults.iter().map(|fault| &fault.on).collect();
     let (topic, partition) = (&Role::Topic, &Role::Partition);
-    assert_eq!(
-        on,
-        [topic, partition, topic, partition, topic, partition, partition, topic, topic]
-    );
+    assert_eq!(on, [topic, partition, topic, partition, topic, partition, partition, topic, topic]);
     let deeds: Vec<Deed> = plan.faults[6..].iter().map(|fault| fault.deed).collect();
     let delete = |which| Deed::Topic(TopicDeed::DeleteRecords { which });
     assert_eq!(deeds[..2], [delete(Oldest::Percent(50)), delete(Oldest::AllBut(100))]);
