@@ -272,7 +272,7 @@ fn records_that_are_deleted_on_request_are_counted_and_not_lost() {
     place.write("without.jsonl", &format!("{}\n", without.join("\n")));
     let answer = place.run(["check", "without.jsonl", "--json"]).code(1).json();
     let checks = answer["checks"].as_array().expect("checks");
-    let lost = checks.iter().find(|check| check["check"] == "lost-write").expect("looked for");
+    let lost = checks.iter().find(|check| check["name"] == "lost-write").expect("looked for");
     assert_eq!(lost["verdict"], "invalid", "{lost}");
 }
 

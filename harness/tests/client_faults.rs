@@ -107,7 +107,11 @@ fn a_broker_is_asked_for_many_connections_and_the_evidence_says_how_many_it_took
     for target in place::targets() {
         let (_, verdict) = run(STORM, target);
         let told = evidence(&verdict["faults"][0]);
-        assert!(told[0].contains("150 of 150 connections stand, 150 of them"), "{told:?}");
+        // A broker that is busy may not take them all: what it took is told.
+        let words: Vec<&str> = told[0].split(' ').collect();
+        assert_eq!(words[2..6], ["of", "150", "connections", "stand,"], "{told:?}");
+        assert_eq!(words[1], words[6], "each that stands was answered: {told:?}");
+        assert!(words[1].parse::<u32>().is_ok_and(|count| count >= 100), "{told:?}");
         assert!(told[1].contains("all are closed, 0 of them by the broker"), "{told:?}");
     }
 }

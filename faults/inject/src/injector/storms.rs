@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long one connection may take to come about.
-const CONNECT_WAIT: Duration = Duration::from_millis(500);
+/// How long one connection may take to come about. Where the backlog is full, Linux tries again after a second.
+const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// An ApiVersions request of version 0 with its length: correlation id 0, no client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
