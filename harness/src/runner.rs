@@ -28,6 +28,7 @@ use crate::target::local::{Layout, Local};
 use crate::target::{Software, cluster_id};
 use anyhow::{Context, Result};
 use checker::Checker;
+use clients::Partitions;
 use clients::producer::Sessions;
 use inject::{Nodes, UndoLog, World};
 pub use load::TOPIC;
@@ -311,6 +312,7 @@ impl<'a> Live<'a> {
             bootstrap: self.cluster.bootstrap(),
             recorder: recorder.clone(),
             sessions: Arc::new(Sessions::default()),
+            partitions: Arc::new(Partitions::new(self.plan.topic.partitions)),
         };
         let (run, seed, plan) = (self.record.run, self.request_seed, self.plan.name.clone());
         recorder.note(Event::Run { run, seed, plan });
@@ -320,6 +322,7 @@ impl<'a> Live<'a> {
         }
         let mut load = load::start(self.plan, &made.topics, &shared)?;
         self.record.consumers = vec![load.reader_settings(self.plan)];
+        self.cluster.serves(Box::new(load.mortals()));
         self.run.write_json("run.json", &self.record)?;
 
         let stages = self.stages(&mut load, &made.topics, &shared, &follower);
@@ -367,7 +370,7 @@ impl<'a> Live<'a> {
         for log in &liveness.never_recovered {
             self.progress.say(self.clock.ms(), &format!("never recovered: {log}"));
         }
-        final_reads::catch_up(self.plan, &shared.bootstrap, load, &twice);
+        final_reads::catch_up(self.plan, shared, load, &twice);
         self.progress.phase(
             self.clock.ms(),
             "read",

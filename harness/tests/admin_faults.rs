@@ -1,6 +1,7 @@
 //! Faults on the topic: what an administrator asks of a cluster. None of it needs any privilege.
 //!
-//! Reassignments on Apache Kafka, where `HIGHWATER_KAFKA_HOME` names a directory with its jars: the bundled broker has none.
+//! Reassignments and deletions of records on Apache Kafka, where `HIGHWATER_KAFKA_HOME` names a directory with its jars: the
+//! bundled broker has neither.
 #![allow(clippy::disallowed_methods, reason = "a test runs processes and waits for them")]
 
 #[path = "support/place.rs"]
@@ -89,6 +90,68 @@ from = "4s"
 for = "1s"
 "#;
 
+/// Half of one partition, and most of both.
+const DELETIONS: &str = r#"
+[[fault]]
+name = "delete-records"
+from = "2s"
+for = "1s"
+[[fault]]
+name = "delete-records"
+on = "topic"
+keep = 20
+from = "4s"
+for = "1s"
+"#;
+
+const PARTITIONS: &str = r#"
+[[fault]]
+name = "add-partitions"
+partitions = 2
+from = "500ms"
+for = "1s"
+"#;
+
+/// The leader is alone in sync, acknowledges alone, and dies; those that lack its records may not lead, until somebody asks
+/// for it.
+const UNCLEAN: &str = r#"
+[[recipe]]
+name = "anybody-may-lead"
+damage = "any"
+from = "500ms"
+[[recipe.step]]
+id = "starve"
+do = "stall"
+on = "followers"
+[[recipe.step]]
+wait = "isr"
+is = ["previous-leader"]
+timeout = "60s"
+[[recipe.step]]
+wait = "acked"
+count = 20
+since = "starve"
+timeout = "30s"
+[[recipe.step]]
+id = "dead"
+do = "kill"
+on = "previous-leader"
+[[recipe.step]]
+heal = "starve"
+[[recipe.step]]
+wait = "cleared"
+step = "starve"
+timeout = "60s"
+[[recipe.step]]
+do = "elect-unclean"
+on = "partition"
+[[recipe.step]]
+wait = "leader"
+timeout = "30s"
+[[recipe.step]]
+heal = "dead"
+"#;
+
 fn run(plan: &str, more: &[&str]) -> (Place, Value) {
     let place = Place::for_cluster();
     place.write("plan.toml", &format!("{HEAD}{plan}"));
@@ -100,21 +163,32 @@ fn run(plan: &str, more: &[&str]) -> (Place, Value) {
     for fault in verdict["faults"].as_array().expect("faults") {
         assert_eq!(fault["state"], "cleared", "{fault}");
     }
-    assert_eq!(verdict["counts"]["ok"], verdict["counts"]["ok_read"]);
     place.assert_nothing_left();
     (place, verdict)
+}
+
+fn count(verdict: &Value, of: &str) -> u64 {
+    verdict["counts"][of].as_u64().expect("a count")
+}
+
+fn assert_nothing_lost(verdict: &Value) {
+    assert_eq!(count(verdict, "ok"), count(verdict, "ok_read") + count(verdict, "ok_removed"));
 }
 
 fn evidence(fault: &Value) -> Vec<&str> {
     fault["evidence"].as_array().expect("evidence").iter().filter_map(Value::as_str).collect()
 }
 
-/// Every value of a setting of the topic that the history was told, in order.
-fn told(place: &Place, setting: &str) -> Vec<Value> {
+fn history(place: &Place) -> Vec<Value> {
     let history = place.latest("admin").join("history.hwh");
     let history = history.to_str().expect("a path of text");
     place.run(["history", "convert", history, "history.jsonl"]).code(0);
-    let lines = read_json_lines(&place.path("history.jsonl"));
+    read_json_lines(&place.path("history.jsonl"))
+}
+
+/// Every value of a setting of the topic that the history was told, in order.
+fn told(place: &Place, setting: &str) -> Vec<Value> {
+    let lines = history(place);
     let settings = lines.iter().filter_map(|line| find(line, "settings"));
     settings.filter_map(|settings| settings.get(setting)).cloned().collect()
 }
@@ -129,6 +203,7 @@ fn find<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 fn a_setting_is_changed_and_put_back_and_the_history_hears_of_both() {
     for target in targets() {
         let (place, verdict) = run(SETTINGS, target);
+        assert_nothing_lost(&verdict);
         let faults = &verdict["faults"];
         assert_eq!(
             evidence(&faults[0]),
@@ -150,6 +225,7 @@ fn a_setting_is_changed_and_put_back_and_the_history_hears_of_both() {
 fn the_preferred_leader_is_elected_again() {
     for target in targets() {
         let (_, verdict) = run(ELECTION, target);
+        assert_nothing_lost(&verdict);
         let faults = &verdict["faults"];
         assert_eq!(faults[1]["role"], "topic");
         assert_eq!(faults[1]["nodes"], serde_json::json!([faults[0]["partition"]]));
@@ -162,6 +238,7 @@ fn the_preferred_leader_is_elected_again() {
 fn replicas_are_taken_away_and_come_back() {
     let Some(target) = kafka() else { return };
     let (_, verdict) = run(REPLICAS, target);
+    assert_nothing_lost(&verdict);
     let faults = &verdict["faults"];
     assert_eq!(faults[0]["nodes"], serde_json::json!(["queue-0", "queue-1"]));
     for told in evidence(&faults[0]) {
@@ -173,11 +250,90 @@ fn replicas_are_taken_away_and_come_back() {
 }
 
 #[test]
+fn records_that_are_deleted_on_request_are_counted_and_not_lost() {
+    let Some(target) = kafka() else { return };
+    let (place, verdict) = run(DELETIONS, target);
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    assert_nothing_lost(&verdict);
+    assert!(count(&verdict, "ok_removed") > 0, "{}", verdict["counts"]);
+    let faults = &verdict["faults"];
+    assert_eq!(faults[1]["nodes"], serde_json::json!(["queue-0", "queue-1"]));
+    for fault in [&faults[0], &faults[1]] {
+        let told = evidence(fault);
+        assert!(told[0].contains("its log starts at "), "{told:?}");
+        assert!(told.last().is_some_and(|last| last.contains("every live replica starts at")));
+    }
+    let deleted = |line: &&Value| line["event"] == "records_deleted";
+    assert_eq!(history(&place).iter().filter(deleted).count(), 3);
+    // The same history without the reason why: the log starts moved, and what stood below them is lost.
+    let lines = place::read(&place.path("history.jsonl"));
+    let kept = |line: &&str| !line.contains("\"records_deleted\"");
+    let without: Vec<&str> = lines.lines().filter(kept).collect();
+    place.write("without.jsonl", &format!("{}\n", without.join("\n")));
+    let answer = place.run(["check", "without.jsonl", "--json"]).code(1).json();
+    let checks = answer["checks"].as_array().expect("checks");
+    let lost = checks.iter().find(|check| check["name"] == "lost-write").expect("looked for");
+    assert_eq!(lost["verdict"], "invalid", "{lost}");
+}
+
+#[test]
+fn partitions_that_are_added_are_written_to_and_read() {
+    for target in targets() {
+        let (place, verdict) = run(PARTITIONS, target);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        let faults = &verdict["faults"];
+        assert_eq!(
+            evidence(&faults[0]),
+            ["queue: it has 4 partitions (had 2), the new ones led and in sync"; 2]
+        );
+        assert_eq!(told(&place, "partitions").last(), Some(&Value::from(4)));
+        let lines = place::read(&place.path("history.jsonl"));
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let polled = |line: &Value| line["event"] == "polled" && line["log"]["partition"] == 3;
+        let readers = lines.filter(polled).map(|line| line["reader"].to_string());
+        let readers: std::collections::BTreeSet<String> = readers.collect();
+        assert_eq!(readers.len(), 4, "two that read along and two at the end: {readers:?}");
+    }
+}
+
+#[test]
+fn an_unclean_election_that_is_asked_for_loses_what_was_not_promised_then() {
+    const ALONE: [&str; 6] = [
+        "--set",
+        "target.controllers=1",
+        "--set",
+        "topic.min_insync_replicas=1",
+        "--set",
+        "topic.partitions=1",
+    ];
+    for target in targets() {
+        let more: Vec<&str> = target.iter().chain(&ALONE).copied().collect();
+        let (_, verdict) = run(UNCLEAN, &more);
+        assert_eq!(verdict["verdict"], "not promised", "{}", verdict["because"]);
+        assert!(count(&verdict, "ok_read") < count(&verdict, "ok"), "{}", verdict["counts"]);
+        let faults = verdict["faults"].as_array().expect("faults");
+        let asked = faults.iter().find(|fault| fault["name"] == "elect-unclean").expect("asked");
+        assert!(evidence(asked)[0].contains("(by nobody before; in sync was "), "{asked}");
+    }
+}
+
+#[test]
 fn a_reassignment_on_the_bundled_broker_is_refused_before_anything_is_made() {
     let place = Place::new();
     place.write("plan.toml", &format!("{HEAD}{REPLICAS}"));
     let answer = place.run(["run", "plan.toml"]);
     assert_ne!(answer.code, 0);
     assert!(answer.err.contains("the bundled broker does not reassign"), "{}", answer.err);
+    assert!(!place.path("store").exists(), "nothing was made");
+}
+
+#[test]
+fn what_the_bundled_broker_can_not_be_asked_is_refused_before_anything_is_made() {
+    let place = Place::new();
+    place.write("plan.toml", &format!("{HEAD}{DELETIONS}"));
+    let answer = place.run(["run", "plan.toml"]);
+    assert_ne!(answer.code, 0);
+    assert!(answer.err.contains("deletes no records on request"), "{}", answer.err);
     assert!(!place.path("store").exists(), "nothing was made");
 }

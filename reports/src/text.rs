@@ -45,9 +45,13 @@ pub fn run(facts: &Facts) -> String {
     }
     let _ = writeln!(
         out,
-        "\n           read back: {} of the ok, {} of the indeterminate",
+        "\n           read back: {} of the ok, {} of the indeterminate{}",
         grouped(counts.ok_read),
-        grouped(counts.info_read)
+        grouped(counts.info_read),
+        match counts.ok_removed {
+            0 => String::new(),
+            removed => format!("; {} of the ok deleted by request or retention", grouped(removed)),
+        }
     );
     let _ = writeln!(out, "  faults   {}", faults(facts));
     let a = &verdict.availability;

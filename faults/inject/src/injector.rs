@@ -4,15 +4,18 @@
 //! that its effect was measured, with the measurement as evidence. Nothing here waits: a probe that sees nothing yet
 //! says so and is asked again. Each kind of deed has a module of its own; here they are only told apart.
 
+mod clients;
 mod clocks;
 mod disk;
 mod ended;
 mod files;
 mod limits;
 mod processes;
+mod storms;
 mod surgery;
 mod topic;
 
+use crate::clients::Clients;
 use crate::fuse::Fuse;
 use crate::group::Group;
 use crate::links::{Links, Proxies};
@@ -21,16 +24,20 @@ use crate::power::Disk;
 use crate::timekeeper::Timekeeper;
 use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
+use clients::Sessions;
 use clocks::Clocks;
 use files::Files;
 use limits::Limits;
+use plan::client_deed::ClientDeed;
 use plan::deed::{Deed, Resource};
 use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use storms::Storms;
 use topic::Changes;
 
 /// What the injector needs of whoever owns the nodes' processes.
@@ -88,6 +95,16 @@ pub trait Nodes {
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
         None
     }
+
+    /// The load's clients; `None`: there is no load, or nobody can be told anything.
+    fn clients(&mut self) -> Option<&mut dyn Clients> {
+        None
+    }
+
+    /// Where clients reach the broker.
+    fn listener(&self, _node: &str) -> Option<SocketAddr> {
+        None
+    }
 }
 
 /// Carries actions out on local processes and between them.
@@ -102,6 +119,8 @@ pub struct Injector {
     links: Links,
     clocks: Clocks,
     changes: Changes,
+    sessions: Sessions,
+    storms: Storms,
 }
 
 impl Injector {
@@ -110,7 +129,8 @@ impl Injector {
         let (files, cuts) = (Files::default(), Cuts::default());
         let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
         let (clocks, changes) = (Clocks::default(), Changes::default());
-        Injector { deeds, processes, files, limits, cuts, links, clocks, changes }
+        let (sessions, storms) = (Sessions::default(), Storms::default());
+        Injector { deeds, processes, files, limits, cuts, links, clocks, changes, sessions, storms }
     }
 
     /// Carries an action out and answers it.
@@ -154,9 +174,23 @@ impl Injector {
         self.deeds.get(&fault).copied()
     }
 
+    /// The partition of which a fault of ours has had records deleted, or may have, and below which offset.
+    pub fn removed(&self, fault: u32, part: &str) -> Option<(u32, i64)> {
+        self.changes.removed(fault, part)
+    }
+
+    /// How many partitions a fault of ours gave the topic in all, or may have.
+    pub fn grown(&self, fault: u32, part: &str) -> Option<u32> {
+        self.changes.grown(fault, part)
+    }
+
     /// What it lays hands on.
     fn resource(&self, fault: u32) -> Option<Resource> {
         self.deeds.get(&fault).map(|deed| deed.resource())
+    }
+
+    fn is_storm(&self, fault: u32) -> bool {
+        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::ConnectionStorm { .. })))
     }
 
     fn inject(
@@ -175,6 +209,18 @@ impl Injector {
         }
         if let Deed::Topic(deed) = deed {
             return self.changes.inject(fault, node, deed, admin(nodes)?);
+        }
+        match deed {
+            Deed::Client(ClientDeed::KillProducer) => {
+                return self.sessions.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::ConnectionStorm { sockets }) => {
+                let broker = nodes
+                    .listener(node)
+                    .ok_or_else(|| io::Error::other("nobody knows where clients would reach it"))?;
+                return self.storms.inject(fault, node, sockets, broker);
+            }
+            _ => {}
         }
         if let Some(cut) = deed.cut() {
             return self.cuts.inject(fault, node, cut, peers, network(nodes)?);
@@ -195,7 +241,8 @@ impl Injector {
                 | Resource::Limits
                 | Resource::Links
                 | Resource::Clock
-                | Resource::Topic,
+                | Resource::Topic
+                | Resource::Clients,
             ) => Ok(()),
             Some(Resource::Process) => self.processes.pulse(fault, node, on),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
@@ -217,6 +264,14 @@ impl Injector {
             }
             (Some(Resource::Clock), _) => self.clocks.heal(fault, node, keeper(nodes)?),
             (Some(Resource::Topic), _) => self.changes.heal(fault, node, admin(nodes)?),
+            (Some(Resource::Clients), _) => {
+                self.storms.heal(fault, node);
+                match nodes.clients() {
+                    Some(clients) => self.sessions.heal(fault, node, clients),
+                    // Nothing can have been done to one.
+                    None => Ok(()),
+                }
+            }
             (Some(Resource::Network), Some(world)) => self.cuts.heal(fault, node, world),
             // Nothing can have been done.
             (None, _) | (Some(Resource::Network), None) => Ok(()),
@@ -250,6 +305,11 @@ impl Injector {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.in_effect(fault, node, admin)
             }
+            Some(Resource::Clients) if self.is_storm(fault) => self.storms.in_effect(fault, node),
+            Some(Resource::Clients) => {
+                let clients = clients(nodes).map_err(|error| error.to_string())?;
+                self.sessions.in_effect(fault, node, clients)
+            }
         }
     }
 
@@ -270,6 +330,11 @@ impl Injector {
             (Some(Resource::Topic), _) => {
                 let admin = admin(nodes).map_err(|error| error.to_string())?;
                 self.changes.over(fault, node, admin)
+            }
+            (Some(Resource::Clients), _) if self.is_storm(fault) => self.storms.over(fault, node),
+            (Some(Resource::Clients), _) => {
+                let clients = clients(nodes).map_err(|error| error.to_string())?;
+                self.sessions.over(fault, node, clients)
             }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),
@@ -328,6 +393,10 @@ fn keeper(nodes: &mut dyn Nodes) -> io::Result<&mut dyn Timekeeper> {
 
 fn admin(nodes: &mut dyn Nodes) -> io::Result<&mut dyn TopicAdmin> {
     nodes.topic().ok_or_else(|| io::Error::other("nobody administers its topic"))
+}
+
+fn clients(nodes: &mut dyn Nodes) -> io::Result<&mut dyn Clients> {
+    nodes.clients().ok_or_else(|| io::Error::other("there are no clients that could be told"))
 }
 
 fn answer(fault: u32, node: &str, result: io::Result<()>) -> Event {

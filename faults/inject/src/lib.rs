@@ -1,5 +1,5 @@
 //! Carries the nemesis' actions out on local processes and between them: signals, wiped disks, cuts, links
-//! through proxies, clocks, requests to the cluster, and their undoing.
+//! through proxies, clocks, requests to the cluster, clients, and their undoing.
 //!
 //! Promises: what has to be undone is on disk before it is done ([`undo`]), so that a killed harness can be cleaned
 //! up after; a process is known by its pid *and* its start time, so that a pid that was given to somebody else is
@@ -13,6 +13,7 @@
     reason = "this crate is where the real world begins: it waits for real processes"
 )]
 
+pub mod clients;
 #[cfg(target_os = "linux")]
 pub mod fuse;
 #[cfg(not(target_os = "linux"))]
@@ -28,6 +29,7 @@ pub mod timekeeper;
 pub mod topic_admin;
 pub mod undo;
 
+pub use clients::Clients;
 pub use fuse::Fuse;
 pub use group::Group;
 pub use injector::{Injector, Nodes};

@@ -39,6 +39,22 @@ pub trait TopicAdmin {
     /// An election of the first replica; one that is not needed is no error.
     fn elect_preferred(&mut self, partition: u32) -> io::Result<()>;
 
+    /// An election of any replica that is alive; one that is not needed is no error.
+    fn elect_unclean(&mut self, partition: u32) -> io::Result<()>;
+
+    /// Where its leader's log starts, and its high watermark.
+    fn bounds(&mut self, partition: u32) -> io::Result<(i64, i64)>;
+
+    /// Has its leader delete the records below an offset. Answers below which offset no live replica has any; `None`: not all
+    /// have followed their leader yet. Asked again it is no further deletion.
+    fn delete_records(&mut self, partition: u32, before: i64) -> io::Result<Option<i64>>;
+
+    /// All partitions, in their order.
+    fn partitions(&mut self) -> io::Result<Vec<Partition>>;
+
+    /// Adds partitions until there are so many.
+    fn add_partitions(&mut self, total: u32) -> io::Result<()>;
+
     /// `None`: there is no setting of this name.
     fn setting(&mut self, key: &str) -> io::Result<Option<Setting>>;
 

@@ -2,6 +2,7 @@
 //!
 //! Promises: whatever is refused here does not occur in a [`Plan`]. All problems are found in one go.
 
+mod clients;
 mod clocks;
 mod deeds;
 mod faults;

@@ -1,10 +1,11 @@
-//! What can be done to a node, or to the topic: the catalogue of deeds, their parameters, and what each of them needs.
+//! What can be done to a node, to the topic, or to the clients: the catalogue of deeds, their parameters, and what each of them needs.
 //!
 //! Promises: a deed is plain data with every parameter in it; printed as keys ([`Deed::parameters`]) and read again it is
 //! the same deed. To add one: a row of the catalogue here, its variant of [`Deed`], its keys in `raw` and
 //! `check/deeds`, a module in `faults/inject`, and its meaning in the simulation (`harness/sim/src/planned`); the compiler
 //! asks for each. Not here: whom it hits (roles), and how it is carried out.
 
+use crate::client_deed::ClientDeed;
 use crate::clock_deed::ClockDeed;
 pub use crate::cut::{Connections, Cut, Direction, How, Rhythm};
 use crate::files::{Operation, Pattern};
@@ -139,6 +140,16 @@ catalogue! {
         "a setting of the topic is changed; it is put back when it is healed",
     Reassign "reassign" Nothing Topic
         "partitions get other replicas, or fewer or more of them; those they had when it is healed",
+    ElectUnclean "elect-unclean" Nothing Topic
+        "partitions without a leader get one that was not in sync",
+    DeleteRecords "delete-records" Nothing Topic
+        "the oldest records of partitions are deleted, for good",
+    AddPartitions "add-partitions" Nothing Topic
+        "the topic gets more partitions, for good, and the load uses them",
+    KillProducer "kill-producer" Nothing Clients
+        "a producer's session ends with requests in flight; another one takes its place when it is healed",
+    ConnectionStorm "connection-storm" Nothing Clients
+        "many connections to a broker are opened at once, and held",
 }
 
 impl DeedName {
@@ -164,7 +175,7 @@ impl fmt::Display for DeedName {
 /// touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
-    /// Processes of our own, which every local target has, and the cluster's own APIs.
+    /// Processes of our own, which every local target has, the cluster's own APIs, and clients of our own.
     Nothing,
     /// A network namespace for each node.
     Namespaces,
@@ -238,6 +249,8 @@ pub enum Resource {
     Clock,
     /// Nothing of a node: the plan's topic, or partitions of it.
     Topic,
+    /// The run's own clients, or connections like theirs.
+    Clients,
 }
 
 impl Resource {
@@ -245,15 +258,16 @@ impl Resource {
     pub fn ends_nodes(self) -> bool {
         match self {
             Resource::Process | Resource::Disk | Resource::Limits => true,
-            Resource::Network | Resource::Links | Resource::Clock | Resource::Topic => false,
+            Resource::Network | Resource::Links | Resource::Clock => false,
+            Resource::Topic | Resource::Clients => false,
         }
     }
 
     /// Whether two faults on it may be on one node at the same time. Which ones may be on one partition, the deeds say
-    /// ([`TopicDeed::excludes`]).
+    /// ([`TopicDeed::excludes`]); a client is one life, as a process is.
     pub fn stacks(self) -> bool {
         match self {
-            Resource::Process => false,
+            Resource::Process | Resource::Clients => false,
             Resource::Disk
             | Resource::Limits
             | Resource::Network
@@ -319,6 +333,8 @@ pub enum Deed {
     Clock(ClockDeed),
     /// What an administrator asks of the cluster.
     Topic(TopicDeed),
+    /// What befalls clients, or comes from them.
+    Client(ClientDeed),
 }
 
 impl Deed {
@@ -348,6 +364,7 @@ impl Deed {
             Deed::Link(link) => link.name(),
             Deed::Clock(deed) => deed.name(),
             Deed::Topic(deed) => deed.name(),
+            Deed::Client(deed) => deed.name(),
         }
     }
 
@@ -391,7 +408,8 @@ impl Deed {
             | Deed::MemoryLimit { .. }
             | Deed::Link(_)
             | Deed::Clock(_)
-            | Deed::Topic(_) => None,
+            | Deed::Topic(_)
+            | Deed::Client(_) => None,
         }
     }
 
@@ -419,6 +437,7 @@ impl Deed {
             Deed::Slow { delay, .. } => 2 * delay.0,
             Deed::Clock(deed) => deed.takes_ms(),
             Deed::Topic(deed) => deed.takes_ms(),
+            Deed::Client(deed) => deed.takes_ms(),
             _ => 0,
         }
     }
@@ -476,6 +495,7 @@ impl Deed {
             Deed::Link(link) => link.parameters(),
             Deed::Clock(deed) => deed.parameters(),
             Deed::Topic(deed) => deed.parameters(),
+            Deed::Client(deed) => deed.parameters(),
         }
     }
 }

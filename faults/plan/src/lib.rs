@@ -9,6 +9,7 @@
 
 mod axis;
 mod check;
+pub mod client_deed;
 pub mod clock_deed;
 mod cut;
 pub mod deed;

@@ -44,6 +44,8 @@ const BUSY_TICK_MS: u64 = 10;
 pub struct Nemesis {
     topology: Topology,
     topic: String,
+    /// Producers of the load.
+    producers: u32,
     limits: Limits,
     racks: Vec<Vec<String>>,
     schedule: Schedule,
@@ -81,6 +83,7 @@ impl Nemesis {
         Nemesis {
             topology,
             topic: plan.topic.name.clone(),
+            producers: plan.workload.producers,
             limits: plan.limits,
             racks: plan.target.racks.clone().unwrap_or_default(),
             schedule,

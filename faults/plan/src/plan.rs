@@ -503,6 +503,8 @@ pub fn role_name(role: &Role) -> String {
         Role::Node(name) => name.clone(),
         Role::Partition => "partition".to_string(),
         Role::Topic => "topic".to_string(),
+        Role::Producer => "producer".to_string(),
+        Role::Producers => "producers".to_string(),
         role => {
             let entry = ROLES.iter().find(|(_, known, _)| known == role);
             entry.map(|(name, _, _)| name.to_string()).unwrap_or_default()

@@ -184,6 +184,9 @@ deeds_are_written_in! {
         by: Shift,
         rate: Drift,
         period: Millis,
+        keep: u64,
+        partitions: u64,
+        sockets: u64,
     }
 
     struct RawFault {

@@ -11,6 +11,8 @@ use std::fmt;
 const BROKERS_MAX: usize = 31;
 /// Copying a log to a new replica takes as long as it takes.
 const REASSIGN_MS: u64 = 60_000;
+/// Every replica of a new partition has to be made before all are in sync.
+const ADD_PARTITIONS_MS: u64 = 20_000;
 
 /// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
 pub const WORD_BYTES_MAX: usize = 48;
@@ -26,6 +28,21 @@ pub enum TopicDeed {
     ChangeConfig { key: Word, value: Word },
     /// Healed by the former replicas in their former order.
     Reassign { to: Replicas },
+    /// An election among replicas that are not in sync. There is nothing to heal.
+    ElectUnclean,
+    /// Nothing brings them back: there is nothing to heal.
+    DeleteRecords { which: Oldest },
+    /// So many more. They can't be taken away: there is nothing to heal.
+    AddPartitions { count: u16 },
+}
+
+/// Which of a partition's records are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Oldest {
+    /// So many of a hundred of those that are there.
+    Percent(u8),
+    /// All but so many of the newest.
+    AllBut(u64),
 }
 
 /// Which replicas a partition is to have.
@@ -76,6 +93,9 @@ impl TopicDeed {
             TopicDeed::ElectPreferred => DeedName::ElectPreferred,
             TopicDeed::ChangeConfig { .. } => DeedName::ChangeConfig,
             TopicDeed::Reassign { .. } => DeedName::Reassign,
+            TopicDeed::ElectUnclean => DeedName::ElectUnclean,
+            TopicDeed::DeleteRecords { .. } => DeedName::DeleteRecords,
+            TopicDeed::AddPartitions { .. } => DeedName::AddPartitions,
         }
     }
 
@@ -83,30 +103,43 @@ impl TopicDeed {
     pub fn takes_ms(self) -> u64 {
         match self {
             TopicDeed::Reassign { .. } => REASSIGN_MS,
-            TopicDeed::ElectPreferred | TopicDeed::ChangeConfig { .. } => 0,
+            TopicDeed::AddPartitions { .. } => ADD_PARTITIONS_MS,
+            TopicDeed::ElectPreferred
+            | TopicDeed::ElectUnclean
+            | TopicDeed::ChangeConfig { .. }
+            | TopicDeed::DeleteRecords { .. } => 0,
         }
     }
 
-    /// The end of one would undo the other: they can't be on one partition, or one topic, at the same time.
+    /// The end of one would undo the other, or one could not be told from the other: they can't be on one partition, or one
+    /// topic, at the same time.
     pub fn excludes(self, other: TopicDeed) -> bool {
         match (self, other) {
             (TopicDeed::ChangeConfig { key, .. }, TopicDeed::ChangeConfig { key: of, .. }) => {
                 key == of
             }
-            (TopicDeed::Reassign { .. }, TopicDeed::Reassign { .. }) => true,
+            (TopicDeed::Reassign { .. }, TopicDeed::Reassign { .. })
+            | (TopicDeed::AddPartitions { .. }, TopicDeed::AddPartitions { .. }) => true,
             _ => false,
         }
     }
 
-    /// It changes what is in force on the topic.
+    /// It changes what is in force on the topic, the number of its partitions among it.
     pub fn changes_settings(self) -> bool {
-        matches!(self, TopicDeed::ChangeConfig { .. })
+        matches!(self, TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. })
     }
 
     /// Its parameters by their keys in a plan, all of them.
     pub fn parameters(self) -> Vec<(&'static str, Value)> {
         match self {
-            TopicDeed::ElectPreferred => Vec::new(),
+            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => Vec::new(),
+            TopicDeed::DeleteRecords { which: Oldest::Percent(percent) } => {
+                vec![("percent", Value::Number(percent.into()))]
+            }
+            TopicDeed::DeleteRecords { which: Oldest::AllBut(keep) } => {
+                vec![("keep", Value::Number(keep))]
+            }
+            TopicDeed::AddPartitions { count } => vec![("partitions", Value::Number(count.into()))],
             TopicDeed::ChangeConfig { key, value } => vec![
                 ("key", Value::Text(key.to_string())),
                 ("value", Value::Text(value.to_string())),

@@ -1,4 +1,4 @@
-//! Changing what is there: settings of topics, replicas of partitions.
+//! Changing what is there: settings of topics, how many partitions they have, replicas of partitions, records.
 //!
 //! Promises: an answer without an error means that the controller has taken the change; what a broker tells of it afterwards
 //! is for whoever asks to see.
@@ -6,13 +6,17 @@
 use crate::connection::{Admin, AdminError, Api};
 use crate::describe::{check, settings_request, topic_name};
 use wire::StrBytes;
+use wire::error::ErrorCode;
 use wire::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
+use wire::messages::create_partitions_request::CreatePartitionsTopic;
+use wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use wire::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use wire::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, BrokerId,
+    CreatePartitionsRequest, CreatePartitionsResponse, DeleteRecordsRequest, DeleteRecordsResponse,
     DescribeConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
     ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse,
 };
@@ -25,6 +29,8 @@ const TOPIC_CONFIG: i8 = 1;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const TIMEOUT_MS: i32 = 10_000;
+/// How long a leader waits for its followers to delete what it has deleted; below what a caller waits for an answer.
+const FOLLOWERS_MS: i32 = 400;
 
 /// One setting of a topic, as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +81,52 @@ impl Admin {
             check(&address, api, result.error_code, result.error_message.as_ref())?;
         }
         Ok(())
+    }
+
+    /// Gives a topic partitions until it has so many; the controller says where their replicas are.
+    pub fn create_partitions(&mut self, topic: &str, total: u32) -> Result<(), AdminError> {
+        let asked = CreatePartitionsTopic::default()
+            .with_name(topic_name(topic))
+            .with_count(total as i32)
+            .with_assignments(None);
+        let request =
+            CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(TIMEOUT_MS);
+        let api = Api::CREATE_PARTITIONS;
+        let (address, answer): (_, CreatePartitionsResponse) = self.ask_any(api, &request)?;
+        for result in &answer.results {
+            check(&address, api, result.error_code, result.error_message.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Has a partition's leader delete what is below an offset, and answers below which offset all of its live replicas have
+    /// nothing any more; `None`: some of them did not follow in time, though the leader has deleted it.
+    pub fn delete_records(
+        &mut self,
+        leader: i32,
+        topic: &str,
+        partition: u32,
+        before: i64,
+    ) -> Result<Option<i64>, AdminError> {
+        let asked = DeleteRecordsPartition::default()
+            .with_partition_index(partition as i32)
+            .with_offset(before);
+        let topic =
+            DeleteRecordsTopic::default().with_name(topic_name(topic)).with_partitions(vec![asked]);
+        let request =
+            DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(FOLLOWERS_MS);
+        let api = Api::DELETE_RECORDS;
+        let (address, answer): (_, DeleteRecordsResponse) =
+            self.ask_broker(leader, api, &request)?;
+        let Some(result) = answer.topics.first().and_then(|topic| topic.partitions.first()) else {
+            let reason = "the answer has no partition".to_string();
+            return Err(AdminError::Protocol { address, api: api.name, reason });
+        };
+        if result.error_code == ErrorCode::RequestTimedOut as i16 {
+            return Ok(None);
+        }
+        check(&address, api, result.error_code, None)?;
+        Ok(Some(result.low_watermark))
     }
 
     /// Asks for other replicas of a partition, the preferred leader first. It may take long after the answer.

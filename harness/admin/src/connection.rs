@@ -189,7 +189,9 @@ impl Api {
     pub const API_VERSIONS: Api = Api::new(18, "ApiVersions", 0, 3);
     pub const CREATE_TOPICS: Api = Api::new(19, "CreateTopics", 5, 7);
     pub const DELETE_TOPICS: Api = Api::new(20, "DeleteTopics", 4, 5);
+    pub const DELETE_RECORDS: Api = Api::new(21, "DeleteRecords", 0, 2);
     pub const DESCRIBE_CONFIGS: Api = Api::new(32, "DescribeConfigs", 1, 4);
+    pub const CREATE_PARTITIONS: Api = Api::new(37, "CreatePartitions", 0, 3);
     pub const ELECT_LEADERS: Api = Api::new(43, "ElectLeaders", 2, 2);
     pub const INCREMENTAL_ALTER_CONFIGS: Api = Api::new(44, "IncrementalAlterConfigs", 0, 1);
     pub const ALTER_PARTITION_REASSIGNMENTS: Api =

@@ -32,6 +32,11 @@ pub fn refusal(plan: &Plan) -> Option<String> {
                 "`{deed}` can't be simulated with a plan; `highwater sim` without one elects and changes settings by itself"
             ));
         }
+        if deed.resource() == Resource::Clients {
+            return Some(format!(
+                "`{deed}` can't be simulated with a plan; in `highwater sim` without one clients come, go and die by themselves"
+            ));
+        }
         if matches!(deed, Deed::Upgrade { .. }) {
             return Some("`upgrade` can't be simulated: there is one version in it".to_owned());
         }

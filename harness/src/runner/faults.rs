@@ -11,7 +11,7 @@ use inject::Injector;
 use model::cluster::Observation;
 use model::fault::{FaultRecord, FaultState, Role};
 use model::finding::Kind;
-use model::history::{Event as HistoryEvent, Phase};
+use model::history::{Event as HistoryEvent, LogRef, Phase};
 use model::settings::TopicSettings;
 use plan::{Deed, Nemesis, Schedule};
 use reports::words::grouped;
@@ -45,6 +45,8 @@ pub struct Stage<'s, 'a> {
     /// Kinds of findings that were told.
     shown: BTreeSet<Kind>,
     rate: u64,
+    /// Deletions of records, by fault and partition, that were told to the history.
+    removals: BTreeSet<(u32, u32)>,
     /// Of the topic, as last told to the history by a fault.
     settings: Option<TopicSettings>,
 }
@@ -90,6 +92,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             last_ok: (0, 0),
             shown: BTreeSet::new(),
             rate: 0,
+            removals: BTreeSet::new(),
             settings: None,
         })
     }
@@ -263,7 +266,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             let mut next = Vec::new();
             for action in waiting {
                 let answer = self.injector.act(&action, &mut self.live.cluster);
-                self.note_settings(&answer);
+                self.note_changes(&answer);
                 next.extend(self.nemesis.on_event(self.live.clock.ms(), answer));
             }
             waiting = next;
@@ -272,16 +275,34 @@ impl<'s, 'a> Stage<'s, 'a> {
         self.save_faults()
     }
 
-    /// The history hears of settings that a fault may just have changed, or put back. The first answer comes right after the
-    /// request, and a broker may tell what was there before; what its probe has seen comes last.
-    fn note_settings(&mut self, answer: &plan::Event) {
-        let fault = match answer {
-            plan::Event::Done { fault, .. }
-            | plan::Event::Failed { fault, .. }
-            | plan::Event::Confirmed { fault, .. }
-            | plan::Event::Cleared { fault, .. } => *fault,
+    /// The history hears of what a fault may just have changed of the topic, or put back, and the load of partitions to use.
+    fn note_changes(&mut self, answer: &plan::Event) {
+        let (fault, part) = match answer {
+            plan::Event::Done { fault, node }
+            | plan::Event::Failed { fault, node, .. }
+            | plan::Event::Confirmed { fault, node, .. }
+            | plan::Event::Cleared { fault, node, .. } => (*fault, node),
             _ => return,
         };
+        if let plan::Event::Confirmed { .. } = answer
+            && let Some(count) = self.injector.grown(fault, part)
+        {
+            self.shared.partitions.grow(count);
+        }
+        // An answer that failed may be to a request that did not.
+        if let plan::Event::Done { .. } | plan::Event::Failed { .. } = answer
+            && let Some((partition, before)) = self.injector.removed(fault, part)
+            && self.removals.insert((fault, partition))
+        {
+            let log = LogRef { topic: TOPIC, partition };
+            self.shared.recorder.note(HistoryEvent::RecordsDeleted { log, before });
+        }
+        self.note_settings(fault);
+    }
+
+    /// The first answer to a fault comes right after the request, and a broker may tell what was there before; what its probe
+    /// has seen comes last.
+    fn note_settings(&mut self, fault: u32) {
         let Some(Deed::Topic(deed)) = self.injector.deed(fault) else { return };
         let Some(admin) = self.live.cluster.administrator().filter(|_| deed.changes_settings())
         else {
@@ -289,7 +310,8 @@ impl<'s, 'a> Stage<'s, 'a> {
         };
         // The next answer to this fault brings them otherwise.
         let Ok(properties) = admin.settings() else { return };
-        let (settings, _) = effective(self.live.plan, properties);
+        let (mut settings, _) = effective(self.live.plan, properties);
+        settings.partitions = self.shared.partitions.count();
         if self.settings.as_ref() != Some(&settings) {
             self.shared
                 .recorder
@@ -346,8 +368,10 @@ fn told(record: &FaultRecord) -> Option<String> {
         reports::words::role(&record.role)
     );
     let who = match record.role {
-        // The topic, or its logs, is what it is about: no node plays a part.
-        Role::Partition | Role::Topic => format!("{} {}", record.name, record.nodes.join(" ")),
+        // The topic, its logs, or clients are what it is about: no node plays a part.
+        Role::Partition | Role::Topic | Role::Producer | Role::Producers => {
+            format!("{} {}", record.name, record.nodes.join(" "))
+        }
         _ => who,
     };
     let last = record.evidence.last().map(String::as_str).unwrap_or_default();

@@ -38,13 +38,13 @@ pub fn settle(plan: &Plan, bootstrap: &str, interrupted: &dyn Fn() -> bool) -> L
 const CATCH_UP_SLACK: Duration = Duration::from_millis(500);
 
 /// Gives the live readers the time after which one that gets nothing is stuck.
-pub fn catch_up(plan: &Plan, bootstrap: &str, load: &Load, interrupted: &dyn Fn() -> bool) {
-    let mut admin = Admin::new(bootstrap, Duration::from_secs(2));
+pub fn catch_up(plan: &Plan, shared: &Shared, load: &Load, interrupted: &dyn Fn() -> bool) {
+    let mut admin = Admin::new(&shared.bootstrap, Duration::from_secs(2));
     let limit = Duration::from_millis(plan.time.settle.0) + CATCH_UP_SLACK;
     let mut ends = BTreeMap::new();
     // Where the readers do not get there, the history tells why: that is for the checker to say.
     let _ = wait_for("the readers have caught up", limit, interrupted, || {
-        for partition in 0..plan.topic.partitions {
+        for partition in 0..shared.partitions.count() {
             if let Entry::Vacant(of) = ends.entry(partition) {
                 let (_, start, end) = bounds(&mut admin, &plan.topic.name, partition)?;
                 // Nothing can be handed out of an empty log.
@@ -85,7 +85,7 @@ pub fn read(
     let (mut readers, mut ended) = (Vec::new(), Vec::new());
     for (topic_ref, topic) in (0..).map(TopicRef).zip(topics) {
         let mut ends = BTreeMap::new();
-        for partition in 0..plan.topic.partitions {
+        for partition in 0..shared.partitions.count() {
             let what = format!("the end of {}-{partition} is settled", topic.name);
             // A log without an agreed end stays without bounds in the history: the checker then says unknown, and why.
             let Ok((leader_epoch, start, end)) =

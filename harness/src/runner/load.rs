@@ -4,18 +4,21 @@ use super::members::Members;
 use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
-use clients::History;
-use clients::producer::{self, ProducerTask, RunningProducer, SessionTask, Sessions};
+use clients::producer::{self, Life, Mortal, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
 use clients::transactor::{self, TransactorTask};
+use clients::{History, Partitions};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
+use inject::Clients;
+use inject::clients::ProducerLife;
 use model::history::TopicRef;
 use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +35,8 @@ pub struct Shared {
     pub bootstrap: String,
     pub recorder: Arc<Recorder>,
     pub sessions: Arc<Sessions>,
+    /// Of the plan's topics; a fault may add some.
+    pub partitions: Arc<Partitions>,
 }
 
 pub struct Load {
@@ -60,7 +65,8 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
     } else {
         for number in 1..=plan.workload.consumers {
             let task = reader_task(plan, TOPIC, topic, shared, format!("c{number}"));
-            let reader = reader::start_live(task, shared.sessions.clone(), history.clone());
+            let (sessions, partitions) = (shared.sessions.clone(), shared.partitions.clone());
+            let reader = reader::start_live(task, sessions, partitions, history.clone());
             readers.push(reader.context("cannot start a reader")?);
         }
     }
@@ -101,7 +107,8 @@ fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>
         properties: workload.properties.clone(),
     };
     let topic = plan.topic.name.clone();
-    ProducerTask { session: session_task(plan, shared, name, topic, &choice, filler), schedule }
+    let session = session_task(plan, shared, name, topic, &choice, filler);
+    ProducerTask { session, schedule, partitions: shared.partitions.clone() }
 }
 
 /// What the sessions of a producer are opened with.
@@ -177,13 +184,50 @@ pub fn reader_task(
         bootstrap_servers: shared.bootstrap.clone(),
         topic: topic.name.clone(),
         topic_ref,
-        partitions: plan.topic.partitions,
+        partitions: shared.partitions.count(),
         create_time: topic.settings.message_timestamp_type == "CreateTime",
         session: shared.sessions.open(),
     }
 }
 
+/// The clients of a load that faults may be about.
+pub struct Mortals(BTreeMap<String, Mortal>);
+
+impl Mortals {
+    fn find(&self, producer: &str) -> io::Result<&Mortal> {
+        self.0.get(producer).ok_or_else(|| io::Error::other("the load has no such producer"))
+    }
+}
+
+impl Clients for Mortals {
+    fn kill_producer(&mut self, producer: &str) -> io::Result<()> {
+        self.find(producer).map(Mortal::kill)
+    }
+
+    fn revive_producer(&mut self, producer: &str) -> io::Result<()> {
+        self.find(producer).map(Mortal::revive)
+    }
+
+    fn producer(&self, producer: &str) -> io::Result<ProducerLife> {
+        match self.find(producer)?.life() {
+            Some(Life::Sends(session)) => Ok(ProducerLife::Sends { session: session.0 }),
+            Some(Life::Killed { session, open }) => {
+                Ok(ProducerLife::Killed { session: session.0, open })
+            }
+            None => Err(io::Error::other("its sessions can't be killed")),
+        }
+    }
+}
+
 impl Load {
+    /// Its clients, for faults.
+    pub fn mortals(&self) -> Mortals {
+        let named = |(number, producer): (usize, &RunningProducer)| {
+            (format!("p{}", number + 1), producer.mortal())
+        };
+        Mortals(self.producers.iter().enumerate().map(named).collect())
+    }
+
     /// What every reader was started with.
     pub fn reader_settings(&self, plan: &Plan) -> ConsumerSettings {
         profile::reader(

@@ -12,7 +12,9 @@ use super::proxied::{self, Behind, INTERNAL, Listener};
 use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
 use inject::group::Hierarchy;
-use inject::{Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World};
+use inject::{
+    Clients, Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World,
+};
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -90,6 +92,8 @@ pub struct Local {
     clocks: Option<Clocks>,
     /// Of the topic that faults may be about.
     administrator: Option<Administrator>,
+    /// The load's, which faults may be about.
+    clients: Option<Box<dyn Clients>>,
     undo: UndoLog,
 }
 
@@ -178,9 +182,18 @@ impl Local {
             }
             None => None,
         };
-        let (clocks, administrator, upgrade) = (None, None, None);
-        let mut cluster =
-            Local { layout, software, upgrade, nodes, world, proxies, clocks, administrator, undo };
+        let mut cluster = Local {
+            layout,
+            software,
+            upgrade: None,
+            nodes,
+            world,
+            proxies,
+            clocks: None,
+            administrator: None,
+            clients: None,
+            undo,
+        };
         for node in &cluster.nodes {
             fs::create_dir_all(&node.dir)
                 .with_context(|| format!("cannot make {}", node.dir.display()))?;
@@ -251,6 +264,11 @@ impl Local {
     pub fn administer(&mut self, topic: &str) {
         let admin = Administrator::new(topic, self.brokers(), &self.bootstrap());
         self.administrator = Some(admin);
+    }
+
+    /// Faults may be about these clients from now on.
+    pub fn serves(&mut self, clients: Box<dyn Clients>) {
+        self.clients = Some(clients);
     }
 
     /// Of the topic that faults may be about.
@@ -557,6 +575,15 @@ impl Nodes for Local {
 
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
         self.administrator.as_mut().map(|admin| admin as &mut dyn TopicAdmin)
+    }
+
+    fn clients(&mut self) -> Option<&mut dyn Clients> {
+        self.clients.as_deref_mut().map(|clients| clients as &mut dyn Clients)
+    }
+
+    fn listener(&self, node: &str) -> Option<SocketAddr> {
+        let node = self.node(node).filter(|node| node.roles.contains("broker"))?;
+        self.listeners(node).first().map(|listener| listener.advertised)
     }
 
     fn format(&mut self, node: &str) -> std::io::Result<()> {

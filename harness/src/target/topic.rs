@@ -3,7 +3,7 @@
 //! Promises: each question is answered by any broker that can be reached, within a second for each of them. Not promised: that
 //! every broker knows already what the one that answered knows.
 
-use admin::{Admin, AdminError};
+use admin::{Admin, AdminError, OffsetSpec};
 use inject::topic_admin::{Partition, Setting, TopicAdmin};
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +28,13 @@ impl Administrator {
     pub fn settings(&mut self) -> Result<BTreeMap<String, String>, AdminError> {
         self.admin.topic_settings(&self.topic)
     }
+
+    fn leader(&mut self, partition: u32) -> io::Result<i32> {
+        match self.partition(partition)?.leader {
+            leader @ 0.. => Ok(leader),
+            _ => Err(io::Error::other("it has no leader")),
+        }
+    }
 }
 
 impl TopicAdmin for Administrator {
@@ -46,11 +53,47 @@ impl TopicAdmin for Administrator {
     }
 
     fn partition(&mut self, partition: u32) -> io::Result<Partition> {
+        let found = self.partitions()?.into_iter().nth(partition as usize);
+        found.ok_or_else(|| io::Error::other("the metadata does not have it"))
+    }
+
+    fn partitions(&mut self) -> io::Result<Vec<Partition>> {
         let told = self.admin.topics(&[&self.topic]).map_err(io::Error::other)?;
-        let mut partitions = told.into_iter().flat_map(|topic| topic.partitions);
-        let found = partitions.find(|one| one.partition == partition);
-        let found = found.ok_or_else(|| io::Error::other("the metadata does not have it"))?;
-        Ok(Partition { leader: found.leader, replicas: found.replicas, isr: found.isr })
+        let mut found: Vec<_> = told.into_iter().flat_map(|topic| topic.partitions).collect();
+        found.sort_by_key(|one| one.partition);
+        // A hole would give each one after it another one's number.
+        let numbers = found.iter().map(|one| one.partition);
+        if !numbers.eq(0..found.len() as u32) {
+            return Err(io::Error::other("the metadata does not have all of its partitions"));
+        }
+        let partition = |one: admin::Partition| Partition {
+            leader: one.leader,
+            replicas: one.replicas,
+            isr: one.isr,
+        };
+        Ok(found.into_iter().map(partition).collect())
+    }
+
+    fn add_partitions(&mut self, total: u32) -> io::Result<()> {
+        self.admin.create_partitions(&self.topic, total).map_err(io::Error::other)
+    }
+
+    fn bounds(&mut self, partition: u32) -> io::Result<(i64, i64)> {
+        let leader = self.leader(partition)?;
+        let mut offset = |which| {
+            self.admin.offset(leader, &self.topic, partition, which).map_err(io::Error::other)
+        };
+        Ok((offset(OffsetSpec::Earliest)?.0, offset(OffsetSpec::Latest)?.0))
+    }
+
+    fn delete_records(&mut self, partition: u32, before: i64) -> io::Result<Option<i64>> {
+        let leader = self.leader(partition)?;
+        let asked = self.admin.delete_records(leader, &self.topic, partition, before);
+        asked.map_err(io::Error::other)
+    }
+
+    fn elect_unclean(&mut self, partition: u32) -> io::Result<()> {
+        self.admin.elect_leaders(&self.topic, &[partition], true).map_err(io::Error::other)
     }
 
     fn elect_preferred(&mut self, partition: u32) -> io::Result<()> {

@@ -266,6 +266,10 @@ impl Checker {
                 self.topics.entry(topic.0).or_insert(facts);
             }
             Event::Settings { topic, settings } => {
+                // It may have got more of them.
+                for partition in 0..settings.partitions.min(100_000) {
+                    self.log(LogRef { topic: *topic, partition });
+                }
                 if let Some(known) = self.topics.get_mut(&topic.0) {
                     known.settings.push((at_ms, settings.clone()));
                 }

@@ -20,6 +20,7 @@ mod transaction;
 pub mod transactor;
 
 use model::history::{Event, Time};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where clients write down what they do. Shared by all threads.
 pub trait History: Send + Sync {
@@ -29,6 +30,26 @@ pub trait History: Send + Sync {
     fn record(&self, time: Time, event: Event);
     /// Returns when everything recorded so far is in the history's file.
     fn commit(&self);
+}
+
+/// How many partitions of their topic clients are to use. Shared by all of them; those of a queue take more into use while
+/// they run, the others keep to what there was when they were started.
+#[derive(Debug)]
+pub struct Partitions(AtomicU32);
+
+impl Partitions {
+    pub fn new(count: u32) -> Partitions {
+        Partitions(AtomicU32::new(count))
+    }
+
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// There are so many now, or more: a topic loses none.
+    pub fn grow(&self, count: u32) {
+        self.0.fetch_max(count, Ordering::Relaxed);
+    }
 }
 
 /// The version of the client library, as it names itself.

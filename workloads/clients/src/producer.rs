@@ -2,9 +2,11 @@
 //!
 //! Promises: every send that was written down gets exactly one outcome, at the latest when the thread ends: what is
 //! then still open is purged and becomes what its status says. A producer that met a fatal error is closed and
-//! replaced by a new session; identity is (session, sequence), so nothing is confused.
+//! replaced by a new session; identity is (session, sequence), so nothing is confused. So is one that is killed: what it has
+//! open is not waited for, and nobody knows what became of it. What is due while it is dead is let go: its process would not
+//! have wanted to send.
 
-use crate::{History, outcome};
+use crate::{History, Partitions, outcome};
 use generator::open_loop::{Due, OpenLoop};
 use generator::stamp::{self, Filler, Stamp};
 use model::history::{Event, LogRef, Outcome, RecordId, Session};
@@ -15,8 +17,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -46,9 +48,18 @@ pub struct SessionTask {
     pub drain_max: Duration,
 }
 
+/// How long the library holds a send back at most to fill a batch with others (`linger.ms`), and a little.
+const HELD_BACK_NS: u64 = 6_000_000;
+/// How often a producer that was killed looks whether it may go on.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long a producer waits for the metadata of a topic that grew; its sends wait as long.
+const METADATA_WAIT: Duration = Duration::from_millis(200);
+
 /// What a producer thread needs to know.
 pub struct ProducerTask {
     pub session: SessionTask,
+    pub partitions: Arc<Partitions>,
     pub schedule: OpenLoop,
 }
 
@@ -58,11 +69,42 @@ pub struct RunningProducer {
     thread: JoinHandle<()>,
 }
 
-/// What a producer's thread is told while it runs.
+/// What a producer's thread is told while it runs, and what it says of itself.
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     stop: AtomicBool,
     start_again: AtomicBool,
+    dead: AtomicBool,
+    life: Mutex<Option<Life>>,
+}
+
+/// What a producer says of its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// This session sends.
+    Sends(Session),
+    /// This session was killed with so many sends open, and none is in its place.
+    Killed { session: Session, open: u64 },
+}
+
+/// Whoever has it may kill a running producer's session, and have another one take its place.
+#[derive(Clone)]
+pub struct Mortal(Arc<Orders>);
+
+impl Mortal {
+    /// The session ends as soon as requests of it are on their way.
+    pub fn kill(&self) {
+        self.0.dead.store(true, Ordering::Relaxed);
+    }
+
+    pub fn revive(&self) {
+        self.0.dead.store(false, Ordering::Relaxed);
+    }
+
+    /// `None`: it has not said anything yet, or its sessions can't be killed.
+    pub fn life(&self) -> Option<Life> {
+        *self.0.life.lock().expect("no holder of this lock panics")
+    }
 }
 
 impl Orders {
@@ -73,6 +115,14 @@ impl Orders {
     /// Asked once for each time that it was told.
     pub(crate) fn is_to_start_again(&self) -> bool {
         self.start_again.swap(false, Ordering::Relaxed)
+    }
+
+    fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    fn lives(&self, life: Life) {
+        *self.life.lock().expect("no holder of this lock panics") = Some(life);
     }
 }
 
@@ -88,6 +138,10 @@ impl RunningProducer {
             .spawn(move || work(told))
             .expect("the operating system refused a thread");
         RunningProducer { orders, thread }
+    }
+
+    pub fn mortal(&self) -> Mortal {
+        Mortal(self.orders.clone())
     }
 
     /// Sends that are overdue are let go, and the schedule begins now: they were due before anybody measured.
@@ -111,7 +165,8 @@ pub fn start(task: ProducerTask, history: Arc<dyn History>) -> Result<RunningPro
     let first = open(&task.session, &history)?;
     let name = task.session.name.clone();
     Ok(RunningProducer::spawn(name, move |orders| {
-        Worker { task, history, orders, value: Vec::new() }.run(first)
+        let busy_ns = None;
+        Worker { task, history, orders, busy_ns, value: Vec::new() }.run(first)
     }))
 }
 
@@ -241,6 +296,8 @@ struct Worker {
     task: ProducerTask,
     history: Arc<dyn History>,
     orders: Arc<Orders>,
+    /// Since when it has had sends open without a break.
+    busy_ns: Option<u64>,
     value: Vec<u8>,
 }
 
@@ -248,7 +305,14 @@ impl Worker {
     fn run(mut self, first: Client) {
         let mut client = first;
         let mut due = Vec::new();
+        self.orders.lives(Life::Sends(client.context().session));
         while !self.orders.is_stopped() {
+            if self.orders.is_dead() && self.is_busy(&client) {
+                client = match self.die(client) {
+                    Some(client) => client,
+                    None => return,
+                };
+            }
             if client.client().fatal_error().is_some() {
                 client = match self.replace(client) {
                     Some(client) => client,
@@ -258,6 +322,7 @@ impl Worker {
             if self.orders.is_to_start_again() {
                 self.task.schedule.start_again(self.history.now().mono_ns);
             }
+            self.widen(&client);
             due.clear();
             self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
             self.send_all(&client, &due);
@@ -265,6 +330,49 @@ impl Worker {
         }
         drain(&client, &self.history, self.task.session.drain_max);
         close(client, &self.history);
+    }
+
+    /// Whether requests are on their way, as far as can be told: sends have been open for longer than the library holds them
+    /// back to fill a batch.
+    fn is_busy(&mut self, client: &Client) -> bool {
+        let now_ns = self.history.now().mono_ns;
+        if client.in_flight_count() == 0 {
+            self.busy_ns = None;
+            return false;
+        }
+        now_ns > *self.busy_ns.get_or_insert(now_ns) + HELD_BACK_NS
+    }
+
+    /// The session ends with all that it has open, and another one takes its place when that is allowed, or when the load has
+    /// stopped. `None`: the library would not open one.
+    fn die(&mut self, client: Client) -> Option<Client> {
+        let session = client.context().session;
+        let open = client.in_flight_count() as u64;
+        drain(&client, &self.history, Duration::ZERO);
+        close(client, &self.history);
+        self.busy_ns = None;
+        self.orders.lives(Life::Killed { session, open });
+        while self.orders.is_dead() && !self.orders.is_stopped() {
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        self.task.schedule.start_again(self.history.now().mono_ns);
+        self.next_session()
+    }
+
+    /// Takes new partitions into use once the library knows of them: it refuses sends to one that it does not know.
+    fn widen(&mut self, client: &Client) {
+        let wanted = self.task.partitions.count();
+        if wanted == self.task.schedule.partitions() {
+            return;
+        }
+        let topic = &self.task.session.topic;
+        let Ok(metadata) = client.client().fetch_metadata(Some(topic), METADATA_WAIT) else {
+            return;
+        };
+        let known = metadata.topics().iter().find(|known| known.name() == topic);
+        if known.is_some_and(|known| known.partitions().len() >= wanted as usize) {
+            self.task.schedule.widen(wanted);
+        }
     }
 
     /// Until the next send is due, and never so long that outcomes wait. librdkafka counts whole milliseconds: a
@@ -298,9 +406,16 @@ impl Worker {
         }
         drain(&client, &self.history, Duration::ZERO);
         close(client, &self.history);
+        self.next_session()
+    }
+
+    fn next_session(&mut self) -> Option<Client> {
         self.task.schedule.restart_sequence();
         match open(&self.task.session, &self.history) {
-            Ok(client) => Some(client),
+            Ok(client) => {
+                self.orders.lives(Life::Sends(client.context().session));
+                Some(client)
+            }
             Err(error) => {
                 tracing::error!(producer = self.task.session.name, %error, "cannot open a new session");
                 None

@@ -7,7 +7,7 @@
 
 use crate::library::{self, Sign, Silence};
 use crate::producer::Sessions;
-use crate::{History, outcome};
+use crate::{History, Partitions, outcome};
 use generator::stamp;
 use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
 use model::settings::ConsumerSettings;
@@ -95,11 +95,12 @@ impl RunningReader {
     }
 }
 
-/// Starts a live reader over all partitions of its topic, from the start of each log. `sessions`: of those that may have to
-/// take its place.
+/// Starts a live reader over all partitions of its topic, from the start of each log; `partitions` may grow. `sessions`: of those
+/// that may have to take its place.
 pub fn start_live(
     task: ReaderTask,
     sessions: Arc<Sessions>,
+    partitions: Arc<Partitions>,
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -123,6 +124,7 @@ pub fn start_live(
                             }
                         }
                     }
+                    pass.widen(partitions.count());
                     positions
                         .lock()
                         .expect("no holder of this lock panics")
@@ -388,6 +390,33 @@ impl Pass {
             self.record_reader(ReaderEvent::Seek { log, offset: inside });
         }
         Ok(())
+    }
+
+    /// Reads so many partitions from here on, new ones from their start. Where the library won't, it is tried again with the
+    /// next poll.
+    fn widen(&mut self, partitions: u32) {
+        if partitions == self.task.partitions || self.is_outside {
+            return;
+        }
+        let mut assignment = TopicPartitionList::new();
+        let mut logs = Vec::new();
+        for partition in 0..partitions {
+            let position = self.positions.get(&partition).copied();
+            let from = position.map_or(Offset::Beginning, Offset::Offset);
+            let (topic, number) = (&self.task.topic, partition as i32);
+            if let Err(error) = assignment.add_partition_offset(topic, number, from) {
+                tracing::debug!(%error, "not widened yet");
+                return;
+            }
+            logs.push((self.log(partition), position));
+        }
+        match self.consumer.assign(&assignment) {
+            Ok(()) => {
+                self.task.partitions = partitions;
+                self.record_reader(ReaderEvent::Assigned { logs });
+            }
+            Err(error) => tracing::debug!(%error, "not widened yet"),
+        }
     }
 
     pub(crate) fn close(self, complete: bool) {

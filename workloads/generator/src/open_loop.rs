@@ -60,6 +60,16 @@ impl OpenLoop {
         (self.started_mono_ns, self.issued) = (now_ns, 0);
     }
 
+    pub fn partitions(&self) -> u32 {
+        self.partitions
+    }
+
+    /// Sends go to so many partitions from here on.
+    pub fn widen(&mut self, partitions: u32) {
+        assert!(partitions >= self.partitions, "a topic loses no partition");
+        self.partitions = partitions;
+    }
+
     /// When the next send is due, nanoseconds since the run began.
     pub fn next_due_ns(&self) -> u64 {
         if self.rate.per_second == 0.0 {
@@ -118,6 +128,18 @@ mod tests {
         assert_eq!(due.len(), 10);
         assert_eq!(due[9].intended_mono_ns, 1_000 + 9 * 1_000_000);
         assert!(source.next_due_ns() < 1_000_001_000);
+    }
+
+    #[test]
+    fn a_topic_that_grew_is_written_to_in_all_its_partitions() {
+        let mut source = schedule(0.0, 100);
+        let mut due = Vec::new();
+        source.take_due(5_000, &mut due);
+        source.widen(6);
+        source.take_due(5_000, &mut due);
+        let reach = |due: &[Due]| due.iter().map(|due| due.log.partition).max();
+        assert_eq!((reach(&due[..100]), reach(&due[100..])), (Some(3), Some(5)));
+        assert!(due.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence));
     }
 
     #[test]

@@ -35,6 +35,10 @@ pub enum Role {
     Partition,
     /// The whole topic.
     Topic,
+    /// One producer of the load, drawn.
+    Producer,
+    /// All producers of the load.
+    Producers,
     /// One node by its name.
     #[serde(untagged)]
     Node(String),

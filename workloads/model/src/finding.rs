@@ -416,6 +416,9 @@ pub struct Counts {
     pub ok_read: u64,
     pub info_read: u64,
     pub unacknowledged_read: u64,
+    /// Distinct acknowledged records that they did not see because retention, or whoever asked for it, had them deleted.
+    #[serde(default)]
+    pub ok_removed: u64,
     /// acks=0 records that the complete final reads did not see: counted, never called loss.
     pub unacknowledged_missing: u64,
     /// Records without our stamp.

@@ -1,13 +1,13 @@
-//! Deeds on the topic: elections, settings, replicas.
+//! Deeds on the topic: elections, settings, replicas, deleted records, more partitions.
 //!
 //! Promises: in effect, and over, is what the cluster says of itself afterwards: its metadata, its settings, its list of
-//! reassignments. What was there before is known before anything is asked for, and is what healing brings back. A change that
-//! would change nothing is refused.
+//! reassignments, its logs' starts. What was there before is known before anything is asked for, and is what healing brings
+//! back, where that can be brought back. A change that would change nothing is refused.
 //!
 //! Undo: none of it outlives the cluster, which is the run's own and ends with it.
 
 use crate::topic_admin::{Partition, Setting, TopicAdmin};
-use plan::topic_deed::{Replicas, TopicDeed};
+use plan::topic_deed::{Oldest, Replicas, TopicDeed};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -17,6 +17,9 @@ enum Change {
     Election { partition: u32, from: i32 },
     Setting { key: String, value: String, former: Setting },
     Replicas { partition: u32, wanted: Vec<i32>, former: Vec<i32> },
+    Unclean { partition: u32, isr: Vec<i32> },
+    Removal { partition: u32, start: i64, before: i64 },
+    Growth { from: u32, to: u32 },
 }
 
 /// All changes of a run.
@@ -59,6 +62,28 @@ impl Changes {
                 }
                 Change::Replicas { partition, wanted, former: now.replicas }
             }
+            TopicDeed::ElectUnclean => {
+                let partition = number(part, admin)?;
+                let now = admin.partition(partition)?;
+                if now.leader >= 0 {
+                    return Err(io::Error::other(format!("broker {} leads it", now.leader)));
+                }
+                Change::Unclean { partition, isr: now.isr }
+            }
+            TopicDeed::DeleteRecords { which } => {
+                let partition = number(part, admin)?;
+                let (start, end) = admin.bounds(partition)?;
+                let before = first_kept(which, start, end);
+                if before <= start {
+                    let there = format!("it holds {start} to {end}: nothing of it is to go");
+                    return Err(io::Error::other(there));
+                }
+                Change::Removal { partition, start, before }
+            }
+            TopicDeed::AddPartitions { count } => {
+                let from = admin.partitions()?.len() as u32;
+                Change::Growth { from, to: from + u32::from(count) }
+            }
         };
         // Known before it is asked for: an answer that is lost may be to a request that was not.
         let change = self.made.entry((fault, part.to_string())).insert_entry(change).into_mut();
@@ -66,12 +91,39 @@ impl Changes {
             Change::Election { partition, .. } => admin.elect_preferred(*partition),
             Change::Setting { key, value, .. } => admin.set(key, Some(value)),
             Change::Replicas { partition, wanted, .. } => admin.reassign(*partition, wanted),
+            Change::Unclean { partition, .. } => admin.elect_unclean(*partition),
+            Change::Removal { partition, before, .. } => {
+                admin.delete_records(*partition, *before).map(|_| ())
+            }
+            Change::Growth { to, .. } => admin.add_partitions(*to),
+        }
+    }
+
+    /// The partition of which a fault has had records deleted, or may have, and below which offset.
+    pub fn removed(&self, fault: u32, part: &str) -> Option<(u32, i64)> {
+        match self.made.get(&(fault, part.to_string()))? {
+            Change::Removal { partition, before, .. } => Some((*partition, *before)),
+            _ => None,
+        }
+    }
+
+    /// How many partitions a fault gave the topic in all, or may have.
+    pub fn grown(&self, fault: u32, part: &str) -> Option<u32> {
+        match self.made.get(&(fault, part.to_string()))? {
+            Change::Growth { to, .. } => Some(*to),
+            _ => None,
         }
     }
 
     pub fn heal(&mut self, fault: u32, part: &str, admin: &mut dyn TopicAdmin) -> io::Result<()> {
         match self.made.get(&(fault, part.to_string())) {
-            None | Some(Change::Election { .. }) => Ok(()),
+            None
+            | Some(
+                Change::Election { .. }
+                | Change::Unclean { .. }
+                | Change::Removal { .. }
+                | Change::Growth { .. },
+            ) => Ok(()),
             Some(Change::Setting { key, former, .. }) => {
                 admin.set(key, former.own.then_some(former.value.as_str()))
             }
@@ -106,6 +158,22 @@ impl Changes {
                 let told = reassigned(*partition, wanted, admin)?;
                 Ok(format!("{told} (were {})", words(former)))
             }
+            Some(Change::Unclean { partition, isr }) => {
+                let now = admin.partition(*partition).map_err(|error| error.to_string())?;
+                match now.leader {
+                    leader @ 0.. => {
+                        let was = if isr.is_empty() { "nobody".to_string() } else { words(isr) };
+                        Ok(format!("led by broker {leader} (by nobody before; in sync was {was})"))
+                    }
+                    _ => Err("it has no leader".to_string()),
+                }
+            }
+            Some(Change::Removal { partition, start, before }) => {
+                let (now, _) = admin.bounds(*partition).map_err(|error| error.to_string())?;
+                let told = format!("its log starts at {now} (was {start})");
+                if now >= *before { Ok(told) } else { Err(format!("{told}, not at {before}")) }
+            }
+            Some(Change::Growth { from, to }) => grown(*from, *to, admin),
         }
     }
 
@@ -117,7 +185,23 @@ impl Changes {
     ) -> Result<String, String> {
         match self.made.get(&(fault, part.to_string())) {
             None => Ok("nothing was asked of it".to_string()),
-            Some(Change::Election { .. }) => Ok("an election has nothing to undo".to_string()),
+            Some(Change::Election { .. } | Change::Unclean { .. }) => {
+                Ok("an election has nothing to undo".to_string())
+            }
+            Some(Change::Removal { partition, before, .. }) => {
+                // Asked once more: the answer tells whether the followers have deleted it, too.
+                match admin
+                    .delete_records(*partition, *before)
+                    .map_err(|error| error.to_string())?
+                {
+                    Some(lowest) if lowest >= *before => {
+                        Ok(format!("every live replica starts at {lowest} or later"))
+                    }
+                    Some(lowest) => Err(format!("a replica still starts at {lowest}")),
+                    None => Err(format!("not every live replica starts at {before} yet")),
+                }
+            }
+            Some(Change::Growth { from, to }) => grown(*from, *to, admin),
             Some(Change::Setting { key, former, .. }) => {
                 let now = setting(key, admin)?;
                 let whose = if now.own { "its own" } else { "no longer its own" };
@@ -137,6 +221,30 @@ fn number(log: &str, admin: &dyn TopicAdmin) -> io::Result<u32> {
     let number = log.strip_prefix(admin.name()).and_then(|rest| rest.strip_prefix('-'));
     let number = number.and_then(|number| number.parse().ok());
     number.ok_or_else(|| io::Error::other(format!("{log} is no log of {}", admin.name())))
+}
+
+/// The first offset that is to stay of what is there.
+fn first_kept(which: Oldest, start: i64, end: i64) -> i64 {
+    let there = (end - start).max(0);
+    match which {
+        Oldest::Percent(percent) => start + there * i64::from(percent) / 100,
+        Oldest::AllBut(keep) => end - i64::try_from(keep).unwrap_or(i64::MAX).min(there),
+    }
+}
+
+/// Whether there are so many partitions, and each that is new has a leader and all its replicas in sync.
+fn grown(from: u32, to: u32, admin: &mut dyn TopicAdmin) -> Result<String, String> {
+    let now = admin.partitions().map_err(|error| error.to_string())?;
+    let told = format!("it has {} partitions (had {from})", now.len());
+    let new = now.get(from as usize..to as usize).ok_or_else(|| told.clone())?;
+    let is_whole = |one: &Partition| one.leader >= 0 && one.isr.len() == one.replicas.len();
+    match new.iter().zip(from..).find(|(one, _)| !is_whole(one)) {
+        None => Ok(format!("{told}, the new ones led and in sync")),
+        Some((one, number)) => {
+            let (leader, isr) = (one.leader, words(&one.isr));
+            Err(format!("{told}, and partition {number} has leader {leader}, in sync {isr}"))
+        }
+    }
 }
 
 fn setting(key: &str, admin: &mut dyn TopicAdmin) -> Result<Setting, String> {

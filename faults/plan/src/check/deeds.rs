@@ -112,8 +112,14 @@ impl Checker<'_> {
             DeedName::ClockJump | DeedName::ClockDrift | DeedName::ClockStrobe => {
                 Deed::Clock(self.clock_deed(path, name, raw)?)
             }
-            DeedName::ElectPreferred | DeedName::ChangeConfig | DeedName::Reassign => {
-                Deed::Topic(self.topic_deed(path, name, raw, plan)?)
+            DeedName::ElectPreferred
+            | DeedName::ChangeConfig
+            | DeedName::Reassign
+            | DeedName::ElectUnclean
+            | DeedName::DeleteRecords
+            | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
+            DeedName::KillProducer | DeedName::ConnectionStorm => {
+                Deed::Client(self.client_deed(path, name, raw, plan)?)
             }
         };
         if let Some(stray) = raw.stray() {
@@ -135,6 +141,9 @@ impl Checker<'_> {
         if deed.resource() == Resource::Clock {
             self.tells_its_time(&format!("{path}.on"), &on, plan);
         }
+        if matches!(deed, Deed::Client(_)) {
+            self.has_clients(&format!("{path}.on"), &on, plan);
+        }
         (self.problems.len() == before).then_some(Written { deed, on, peers })
     }
 
@@ -151,6 +160,7 @@ impl Checker<'_> {
                 None
             }
             (Deed::Topic(deed), on) => self.part_of_topic(path, deed, on),
+            (Deed::Client(deed), on) if deed.hits_clients() => self.clients_hit(path, deed, on),
             (_, Some(on)) => self.role(&format!("{path}.on"), on, plan),
             (_, None) => {
                 self.wrong(path, "whom does it hit?", "on = \"leader\"");

@@ -46,6 +46,7 @@ impl Checker<'_> {
             }
             // It damages no node.
             Deed::Topic(_) => {}
+            Deed::Client(deed) if deed.hits_clients() => {}
             _ => self.within_limits(&format!("{path}.on"), &on, plan),
         }
         let times = RawWhen {

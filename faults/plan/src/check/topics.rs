@@ -4,8 +4,12 @@ use super::Checker;
 use crate::deed::DeedName;
 use crate::plan::*;
 use crate::raw::RawParameters;
-use crate::topic_deed::{NodeList, Replicas, TopicDeed, WORD_BYTES_MAX, Word};
+use crate::topic_deed::{NodeList, Oldest, Replicas, TopicDeed, WORD_BYTES_MAX, Word};
 use model::fault::Role;
+
+/// The most partitions that one fault adds.
+const ADDED_MAX: u64 = 1000;
+const PERCENT_DEFAULT: u64 = 50;
 
 impl Checker<'_> {
     pub(super) fn topic_deed(
@@ -42,8 +46,67 @@ impl Checker<'_> {
                 }
                 self.replicas(path, raw, plan).map(|to| TopicDeed::Reassign { to })
             }
+            DeedName::DeleteRecords => {
+                self.deletes_records(path, plan);
+                self.oldest(path, raw).map(|which| TopicDeed::DeleteRecords { which })
+            }
+            DeedName::AddPartitions => self.added(path, raw, plan),
+            DeedName::ElectUnclean => Some(TopicDeed::ElectUnclean),
             _ => Some(TopicDeed::ElectPreferred),
         }
+    }
+
+    /// Refuses what can't be asked to delete records.
+    fn deletes_records(&mut self, path: &str, plan: &Plan) {
+        if plan.target.kind == TargetKind::Bundled {
+            self.wrong(
+                path,
+                "the bundled broker deletes no records on request: it has no DeleteRecords",
+                "[target] kind = \"kafka\"",
+            );
+        }
+        let policy = plan.topic.properties.get("cleanup.policy");
+        if policy.is_some_and(|policy| !policy.contains("delete")) {
+            let message =
+                "a topic that is only compacted has no records deleted (POLICY_VIOLATION)";
+            self.wrong(path, message, "cleanup.policy = \"compact,delete\", or leave it out");
+        }
+    }
+
+    fn oldest(&mut self, path: &str, raw: &mut RawParameters) -> Option<Oldest> {
+        match (raw.percent.take(), raw.keep.take()) {
+            (None, Some(keep)) => Some(Oldest::AllBut(keep)),
+            (percent, None) => {
+                let given = percent.unwrap_or(PERCENT_DEFAULT);
+                let fits = u8::try_from(given).ok().filter(|n| (1..=100).contains(n));
+                if fits.is_none() {
+                    let message = format!("{given} of a hundred records");
+                    self.wrong(&format!("{path}.percent"), message, "from 1 to 100");
+                }
+                fits.map(Oldest::Percent)
+            }
+            (Some(_), Some(_)) => {
+                self.wrong(path, "delete which records?", "either percent = 50, or keep = 100");
+                None
+            }
+        }
+    }
+
+    fn added(&mut self, path: &str, raw: &mut RawParameters, plan: &Plan) -> Option<TopicDeed> {
+        if plan.workload.name != WorkloadName::Queue {
+            let message = format!(
+                "the workload {} does not take new partitions into use",
+                plan.workload.name.as_str()
+            );
+            self.wrong(path, message, "[workload] name = \"queue\"");
+        }
+        let given = raw.partitions.take().unwrap_or(1);
+        let fits = u16::try_from(given).ok().filter(|n| (1..=ADDED_MAX).contains(&u64::from(*n)));
+        if fits.is_none() {
+            let message = format!("{given} partitions more");
+            self.wrong(&format!("{path}.partitions"), message, format!("from 1 to {ADDED_MAX}"));
+        }
+        fits.map(|count| TopicDeed::AddPartitions { count })
     }
 
     fn text(
@@ -111,9 +174,13 @@ impl Checker<'_> {
         on: Option<&str>,
     ) -> Option<Role> {
         let parts = match deed {
-            TopicDeed::ChangeConfig { .. } => [Role::Topic].as_slice(),
-            TopicDeed::ElectPreferred => &[Role::Topic, Role::Partition],
-            TopicDeed::Reassign { .. } => &[Role::Partition, Role::Topic],
+            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
+                [Role::Topic].as_slice()
+            }
+            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => &[Role::Topic, Role::Partition],
+            TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => {
+                &[Role::Partition, Role::Topic]
+            }
         };
         let Some(on) = on else { return parts.first().cloned() };
         let found = parts.iter().find(|part| role_name(part) == on).cloned();

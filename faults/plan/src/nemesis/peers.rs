@@ -37,6 +37,10 @@ impl Nemesis {
             let parts = self.parts_of_topic(deed, on, partition)?;
             return Ok(parts.into_iter().map(|part| (part, BTreeSet::new())).collect());
         }
+        if let Role::Producer | Role::Producers = on {
+            let clients = self.producers(on, draw);
+            return Ok(clients.map(|client| (client, BTreeSet::new())).collect());
+        }
         let nodes = self.resolve(on, pick, partition, draw, run)?;
         let peers = match deed {
             Deed::Isolate { .. } => &Peers::Everyone,
@@ -60,6 +64,16 @@ impl Nemesis {
         Err(format!("`{peers}` came to nobody but {}", nodes.join(", ")))
     }
 
+    /// The load's producers by their names, `p1` and so on.
+    fn producers(&self, on: &Role, draw: u64) -> impl Iterator<Item = String> + use<> {
+        let count = self.producers;
+        let drawn = 1 + Stream::new(draw, "clients").next_u64() % u64::from(count.max(1));
+        let all = *on == Role::Producers;
+        (1..=u64::from(count))
+            .filter(move |number| all || *number == drawn)
+            .map(|number| format!("p{number}"))
+    }
+
     /// The topic by its name, or the logs that the deed is about, as `topic-partition`.
     fn parts_of_topic(
         &self,
@@ -72,26 +86,44 @@ impl Nemesis {
         // Beginning with the drawn one, for deeds that not every partition is fit for.
         let partitions = (0..count).map(|step| (drawn + step) % count);
         match deed {
-            TopicDeed::ChangeConfig { .. } => Ok(vec![self.topic.clone()]),
-            TopicDeed::Reassign { .. } if *on == Role::Topic => Ok(partitions.map(log).collect()),
-            TopicDeed::Reassign { .. } => Ok(vec![log(drawn)]),
-            TopicDeed::ElectPreferred => {
-                let fit = |partition: &u32| {
-                    let state = self.view.partition(*partition);
-                    state.is_some_and(|state| match state.replicas.first() {
-                        Some(first) => state.leader != *first && state.isr.contains(first),
-                        None => false,
-                    })
-                };
+            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
+                Ok(vec![self.topic.clone()])
+            }
+            TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => match on {
+                Role::Topic => Ok(partitions.map(log).collect()),
+                _ => Ok(vec![log(drawn)]),
+            },
+            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => {
+                let fit = |partition: &u32| self.is_fit(deed, *partition);
                 let mut fit: Vec<String> = partitions.filter(fit).map(log).collect();
                 if *on == Role::Partition {
                     fit.truncate(1);
                 }
-                match fit.is_empty() {
-                    true => Err("no partition was led by another than its preferred leader while that was in sync".to_string()),
-                    false => Ok(fit),
-                }
+                let nobody = match deed {
+                    TopicDeed::ElectUnclean => {
+                        "no partition was without a leader while one of its replicas was alive"
+                    }
+                    _ => {
+                        "no partition was led by another than its preferred leader while that was in sync"
+                    }
+                };
+                if fit.is_empty() { Err(nobody.to_string()) } else { Ok(fit) }
             }
+        }
+    }
+
+    /// Whether an election would change anything, as far as is known.
+    fn is_fit(&self, deed: TopicDeed, partition: u32) -> bool {
+        let Some(state) = self.view.partition(partition) else { return false };
+        match deed {
+            TopicDeed::ElectUnclean => {
+                let is_alive = |broker: &i32| self.view.is_alive(*broker) == Some(true);
+                state.leader < 0 && state.replicas.iter().any(is_alive)
+            }
+            _ => state
+                .replicas
+                .first()
+                .is_some_and(|first| state.leader != *first && state.isr.contains(first)),
         }
     }
 

@@ -102,7 +102,9 @@ impl Nemesis {
                     false => Ok(starved),
                 }
             }
-            Role::Partition | Role::Topic => Err(format!("`{}` is not a node", role_name(role))),
+            Role::Partition | Role::Topic | Role::Producer | Role::Producers => {
+                Err(format!("`{}` is not a node", role_name(role)))
+            }
             Role::Node(name) => {
                 let id = self.topology.id(name);
                 id.map(|id| vec![id]).ok_or(format!("there is no node `{name}`"))

@@ -6,6 +6,7 @@ use crate::shipped;
 use model::settings::Acks;
 use proptest::prelude::*;
 
+mod clients;
 mod links;
 mod topics;
 

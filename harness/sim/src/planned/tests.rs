@@ -118,6 +118,10 @@ fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let lost = "[[fault]]\nname = \"lose-response\"\non = \"leader\"\n";
     let why = refusal(&plan(lost)).expect("there is no proxy");
     assert!(why.contains("`lose-response` can't be simulated"), "{why}");
+    for name in ["kill-producer", "add-partitions"] {
+        let why = refusal(&plan(&format!("[[fault]]\nname = \"{name}\"\n"))).expect(name);
+        assert!(why.contains(&format!("`{name}` can't be simulated")), "{why}");
+    }
     for (more, expected) in [
         ("connections = \"established\"\n", "`cut` with connections = \"established\" can't be"),
         ("how = \"reject\"\n", "`cut` with how = \"reject\" can't be simulated"),

@@ -32,6 +32,8 @@ pub(super) struct Rows {
     read_then_lost: Vec<Row>,
     /// Acknowledged, not read, in a log that was not finally read.
     not_looked_for: Vec<Row>,
+    /// Acknowledged, and gone for a cause that is no loss.
+    pub(super) removed: u64,
     perhaps: u64,
     perhaps_because: &'static str,
 }
@@ -99,7 +101,7 @@ impl Closing<'_> {
             None => {}
             Some(false) if !acknowledged && !record.is_read() => {}
             Some(false) => match self.removal(record, offset) {
-                Removal::Explained => {}
+                Removal::Explained => rows.removed += u64::from(acknowledged),
                 Removal::Perhaps(because) => {
                     rows.perhaps += u64::from(acknowledged);
                     rows.perhaps_because = because;

@@ -53,6 +53,7 @@ impl Closing<'_> {
                 self.unsent(slot, record, &mut sweep.unsent);
             }
         });
+        sweep.counts.ok_removed = sweep.losses.removed;
         sweep
     }
 

@@ -1,16 +1,21 @@
 use super::*;
 use plan::topic_deed::{NodeList, Word};
 
-/// A topic with one partition in memory. A reassignment goes on until it is finished from outside.
+/// A topic in memory, of whose partitions all are like the first. A reassignment goes on, and followers delete nothing,
+/// until that is finished from outside.
 struct Fake {
     partition: Partition,
+    count: u32,
     own: Option<String>,
     going_on: bool,
+    /// Where the leader's log starts, where its followers' do, and the high watermark.
+    starts: (i64, i64),
+    end: i64,
 }
 
 fn fake() -> Fake {
     let partition = Partition { leader: 2, replicas: vec![1, 2, 3], isr: vec![1, 2, 3] };
-    Fake { partition, own: None, going_on: false }
+    Fake { partition, count: 1, own: None, going_on: false, starts: (10, 10), end: 110 }
 }
 
 impl TopicAdmin for Fake {
@@ -31,6 +36,28 @@ impl TopicAdmin for Fake {
     }
 
     fn elect_preferred(&mut self, _partition: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn elect_unclean(&mut self, _partition: u32) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn bounds(&mut self, _partition: u32) -> io::Result<(i64, i64)> {
+        Ok((self.starts.0, self.end))
+    }
+
+    fn delete_records(&mut self, _partition: u32, before: i64) -> io::Result<Option<i64>> {
+        self.starts.0 = self.starts.0.max(before);
+        Ok((self.starts.1 >= before).then_some(self.starts.1))
+    }
+
+    fn partitions(&mut self) -> io::Result<Vec<Partition>> {
+        Ok(vec![self.partition.clone(); self.count as usize])
+    }
+
+    fn add_partitions(&mut self, total: u32) -> io::Result<()> {
+        self.count = total;
         Ok(())
     }
 
@@ -121,4 +148,65 @@ fn an_election_is_seen_when_the_first_replica_leads() {
     assert!(changes.over(1, "a-0-0", &mut topic).is_ok());
     let stranger = changes.inject(2, "b-0", TopicDeed::ElectPreferred, &mut topic).unwrap_err();
     assert_eq!(stranger.to_string(), "b-0 is no log of a-0");
+}
+
+#[test]
+fn records_are_deleted_up_to_a_share_or_but_for_the_newest_and_over_when_all_replicas_have() {
+    for (which, before) in [
+        (Oldest::Percent(50), 60),
+        (Oldest::Percent(100), 110),
+        (Oldest::AllBut(0), 110),
+        (Oldest::AllBut(30), 80),
+    ] {
+        let (mut changes, mut topic) = (Changes::default(), fake());
+        changes.inject(1, "a-0-3", TopicDeed::DeleteRecords { which }, &mut topic).unwrap();
+        assert_eq!(changes.removed(1, "a-0-3"), Some((3, before)));
+        let told = changes.in_effect(1, "a-0-3", &mut topic).unwrap();
+        assert_eq!(told, format!("its log starts at {before} (was 10)"));
+        changes.heal(1, "a-0-3", &mut topic).unwrap();
+        let told = changes.over(1, "a-0-3", &mut topic).unwrap_err();
+        assert_eq!(told, format!("not every live replica starts at {before} yet"));
+        topic.starts.1 = before;
+        assert!(changes.over(1, "a-0-3", &mut topic).is_ok());
+        // A leader that had not heard of it is elected.
+        topic.starts.0 = 10;
+        let told = changes.in_effect(1, "a-0-3", &mut topic).unwrap_err();
+        assert_eq!(told, format!("its log starts at 10 (was 10), not at {before}"));
+    }
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    let too_many = TopicDeed::DeleteRecords { which: Oldest::AllBut(100) };
+    let error = changes.inject(1, "a-0-3", too_many, &mut topic).unwrap_err();
+    assert_eq!(error.to_string(), "it holds 10 to 110: nothing of it is to go");
+    assert_eq!((topic.starts.0, changes.removed(1, "a-0-3")), (10, None));
+}
+
+#[test]
+fn new_partitions_are_there_when_all_of_them_are_led_and_in_sync() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    changes.inject(1, "a-0", TopicDeed::AddPartitions { count: 2 }, &mut topic).unwrap();
+    assert_eq!(changes.grown(1, "a-0"), Some(3));
+    topic.partition.isr = vec![2];
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "it has 3 partitions (had 1), and partition 1 has leader 2, in sync 2");
+    topic.partition.isr = vec![2, 1, 3];
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap();
+    assert_eq!(told, "it has 3 partitions (had 1), the new ones led and in sync");
+    assert_eq!(changes.over(1, "a-0", &mut topic), Ok(told));
+    topic.count = 1;
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "it has 1 partitions (had 1)");
+}
+
+#[test]
+fn an_unclean_election_is_for_partitions_that_nobody_leads() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    let refused = changes.inject(1, "a-0-0", TopicDeed::ElectUnclean, &mut topic).unwrap_err();
+    assert_eq!(refused.to_string(), "broker 2 leads it");
+    (topic.partition.leader, topic.partition.isr) = (-1, vec![2]);
+    changes.inject(1, "a-0-0", TopicDeed::ElectUnclean, &mut topic).unwrap();
+    assert_eq!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err(), "it has no leader");
+    topic.partition.leader = 3;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
+    assert_eq!(told, "led by broker 3 (by nobody before; in sync was 2)");
+    assert!(changes.over(1, "a-0-0", &mut topic).is_ok());
 }

@@ -42,3 +42,30 @@ fn an_election_waits_for_a_partition_that_needs_one() {
     assert_eq!(record.state, FaultState::Cleared, "{record:?}");
     assert_eq!(Some(&record.nodes[0]), record.partition.as_ref(), "the one that needed it");
 }
+
+#[test]
+fn an_unclean_election_waits_for_a_partition_that_has_no_leader() {
+    let elect =
+        "[[fault]]\nname = \"elect-unclean\"\non = \"partition\"\nfrom = \"2s\"\nfor = \"0s\"\n";
+    let calm = ran(&plan(&format!("{elect}[time]\nrun = \"15s\"\n")), 1);
+    let record = &calm.nemesis.records()[0];
+    assert_eq!(record.state, FaultState::NotInjected);
+    assert!(record.evidence[0].contains("no partition was without a leader"), "{record:?}");
+}
+
+#[test]
+fn records_are_deleted_of_one_partition_or_all_and_partitions_are_added_one_fault_at_a_time() {
+    let text = "[target]\nkind = \"kafka\"\n[topic]\nname = \"queue\"\npartitions = 2\n\
+        [[fault]]\nname = \"delete-records\"\nfrom = \"1s\"\nfor = \"0s\"\n\
+        [[fault]]\nname = \"delete-records\"\non = \"topic\"\nkeep = 5\nfrom = \"2s\"\nfor = \"0s\"\n\
+        [[fault]]\nname = \"add-partitions\"\nfrom = \"3s\"\nfor = \"3s\"\n\
+        [[fault]]\nname = \"add-partitions\"\npartitions = 2\nfrom = \"4s\"\nfor = \"1s\"\n\
+        [time]\nrun = \"15s\"\n";
+    let world = ran(&plan(text), 3);
+    let records = world.nemesis.records();
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+    assert_eq!(records[0].nodes, records[0].partition.clone().into_iter().collect::<Vec<_>>());
+    assert_eq!(records[1].nodes, ["queue-0", "queue-1"]);
+    assert_eq!(records[2].nodes, ["queue"]);
+    assert!(records[3].asked_ms >= records[2].cleared_ms, "{records:#?}");
+}

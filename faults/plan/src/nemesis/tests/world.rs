@@ -247,7 +247,9 @@ impl World {
             Action::Probe { fault, node: name, expect } => {
                 let in_effect = match self.deeds.get(fault) {
                     None => false,
-                    Some(Deed::Topic(_)) => self.changes.contains(&(*fault, name.clone())),
+                    Some(Deed::Topic(_) | Deed::Client(_)) => {
+                        self.changes.contains(&(*fault, name.clone()))
+                    }
                     Some(deed) => self.is_in_effect(*fault, *deed, &self.nodes[name]),
                 };
                 let (fault, node) = (*fault, name.clone());
@@ -282,6 +284,14 @@ impl World {
                 part == name && matches!(other, Some(Deed::Topic(other)) if deed.excludes(other))
             };
             assert!(!self.changes.iter().any(like), "{name} is changed twice at once");
+            self.changes.insert((fault, name.to_string()));
+            return;
+        }
+        if let Deed::Client(_) = deed {
+            let of_clients = |other: &u32| matches!(self.deeds.get(other), Some(Deed::Client(_)));
+            let mut others =
+                self.changes.iter().filter(|(other, part)| part == name && of_clients(other));
+            assert_eq!(others.next(), None, "{name} is hit while it is hurt");
             self.changes.insert((fault, name.to_string()));
             return;
         }
@@ -329,7 +339,7 @@ impl World {
                 let peers = peers.to_vec();
                 node.cuts.insert(fault, Cutoff { peers, since_ms: now_ms, whole: false });
             }
-            Deed::Topic(_) => unreachable!("it is about no node"),
+            Deed::Topic(_) | Deed::Client(_) => unreachable!("it is about no node"),
         }
         if is_process {
             node.since_ms = now_ms;
@@ -338,7 +348,7 @@ impl World {
 
     fn heal(&mut self, fault: u32, name: &str) {
         self.healed.insert(fault);
-        if matches!(self.deeds.get(&fault), Some(Deed::Topic(_))) {
+        if matches!(self.deeds.get(&fault), Some(Deed::Topic(_) | Deed::Client(_))) {
             self.changes.remove(&(fault, name.to_string()));
             return;
         }

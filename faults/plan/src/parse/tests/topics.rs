@@ -1,7 +1,7 @@
 //! Plans with faults on the topic.
 
 use super::*;
-use crate::topic_deed::{Replicas, TopicDeed};
+use crate::topic_deed::{Oldest, Replicas, TopicDeed};
 use model::fault::Role;
 
 fn with(fault: &str) -> String {
@@ -27,6 +27,18 @@ replicas = 1
 name = "reassign"
 on = "topic"
 to = ["n3", "n1"]
+[[fault]]
+name = "elect-unclean"
+on = "partition"
+[[fault]]
+name = "delete-records"
+[[fault]]
+name = "delete-records"
+on = "topic"
+keep = 100
+[[fault]]
+name = "add-partitions"
+partitions = 3
 "#;
 
 #[test]
@@ -36,7 +48,11 @@ fn faults_on_the_topic_are_printed_as_they_are_written_and_read_again() {
     assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, plan, "{resolved}");
     let on: Vec<&Role> = plan.faults.iter().map(|fault| &fault.on).collect();
     let (topic, partition) = (&Role::Topic, &Role::Partition);
-    assert_eq!(on, [topic, partition, topic, partition, topic]);
+    assert_eq!(on, [topic, partition, topic, partition, topic, partition, partition, topic, topic]);
+    let deeds: Vec<Deed> = plan.faults[6..].iter().map(|fault| fault.deed).collect();
+    let delete = |which| Deed::Topic(TopicDeed::DeleteRecords { which });
+    assert_eq!(deeds[..2], [delete(Oldest::Percent(50)), delete(Oldest::AllBut(100))]);
+    assert_eq!(deeds[2], Deed::Topic(TopicDeed::AddPartitions { count: 3 }));
     assert!(matches!(
         plan.faults[3].deed,
         Deed::Topic(TopicDeed::Reassign { to: Replicas::Count(1) })
@@ -67,6 +83,23 @@ fn a_fault_on_the_topic_that_makes_no_sense_is_refused_with_help() {
             of("change-config", "key = \"a\"\nvalue = 1\non = \"partition\""),
             "on = \"topic\", or leave",
         ),
+        (
+            "[[fault]]\nname = \"delete-records\"\n".to_string(),
+            "the bundled broker deletes no records on request",
+        ),
+        (of("delete-records", "keep = 1\npercent = 10"), "delete which records?"),
+        (of("delete-records", "percent = 0"), "0 of a hundred records"),
+        (
+            of("delete-records", "[topic.properties]\n\"cleanup.policy\" = \"compact\""),
+            "only compacted",
+        ),
+        (of("add-partitions", "partitions = 0"), "0 partitions more"),
+        (of("add-partitions", "on = \"partition\""), "on = \"topic\", or leave"),
+        (
+            of("add-partitions", "[workload]\nname = \"groups\""),
+            "the workload groups does not take new partitions",
+        ),
+        (of("elect-unclean", "on = \"leader\""), "is done to the topic, not to a node"),
         (of("elect-preferred", "on = \"leader\""), "is done to the topic, not to a node"),
         (of("elect-preferred", "key = \"a\""), "`key` means nothing to `elect-preferred`"),
         (of("kill", "on = \"topic\""), "`topic` is neither a role nor a node"),

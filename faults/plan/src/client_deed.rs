@@ -1,0 +1,50 @@
+//! What can be done to the run's own clients, and what clients can do to a broker.
+//!
+//! Promises: as [`crate::deed`] does, plain data with every parameter in it. None of them touches a node's process: those that
+//! are done to clients count as no damage to a node. Not here: how a client is told.
+
+use crate::deed::{DeedName, Value};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientDeed {
+    /// A producer's session ends with what it has open. Healed by another session in its place.
+    KillProducer,
+    /// So many connections to a broker are opened and held. Healed by closing them.
+    ConnectionStorm { sockets: u16 },
+}
+
+impl ClientDeed {
+    pub fn name(self) -> DeedName {
+        match self {
+            ClientDeed::KillProducer => DeedName::KillProducer,
+            ClientDeed::ConnectionStorm { .. } => DeedName::ConnectionStorm,
+        }
+    }
+
+    /// It is done to clients of the load, not to a node.
+    pub fn hits_clients(self) -> bool {
+        match self {
+            ClientDeed::KillProducer => true,
+            ClientDeed::ConnectionStorm { .. } => false,
+        }
+    }
+
+    /// How long it may take to be in effect, beyond what every fault is given.
+    pub fn takes_ms(self) -> u64 {
+        match self {
+            ClientDeed::KillProducer => 0,
+            // A broker whose backlog is full has connections wait.
+            ClientDeed::ConnectionStorm { .. } => 10_000,
+        }
+    }
+
+    /// Its parameters by their keys in a plan, all of them.
+    pub fn parameters(self) -> Vec<(&'static str, Value)> {
+        match self {
+            ClientDeed::KillProducer => Vec::new(),
+            ClientDeed::ConnectionStorm { sockets } => {
+                vec![("sockets", Value::Number(sockets.into()))]
+            }
+        }
+    }
+}

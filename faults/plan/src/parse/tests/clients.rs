@@ -1,0 +1,53 @@
+//! Plans with faults of clients.
+
+use super::*;
+use crate::client_deed::ClientDeed;
+use model::fault::Role;
+
+#[test]
+fn faults_of_clients_are_printed_as_they_are_written_and_read_again() {
+    let text = "schema = 1\nname = \"x\"\n\
+        [[fault]]\nname = \"kill-producer\"\n\
+        [[fault]]\nname = \"kill-producer\"\non = \"producers\"\n\
+        [[fault]]\nname = \"connection-storm\"\non = \"leader\"\n\
+        [[fault]]\nname = \"connection-storm\"\non = \"n2\"\nsockets = 50\n";
+    let plan = load("p.toml", text, &[]).unwrap_or_else(|e| panic!("{e}")).plan;
+    let resolved = plan.to_toml();
+    assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, plan, "{resolved}");
+    let on: Vec<&Role> = plan.faults.iter().map(|fault| &fault.on).collect();
+    assert_eq!(
+        on,
+        [&Role::Producer, &Role::Producers, &Role::Leader, &Role::Node("n2".to_string())]
+    );
+    let storms: Vec<Deed> = plan.faults[2..].iter().map(|fault| fault.deed).collect();
+    let storm = |sockets| Deed::Client(ClientDeed::ConnectionStorm { sockets });
+    assert_eq!(storms, [storm(200), storm(50)]);
+    assert_eq!(plan.needs().into_iter().collect::<Vec<_>>(), [Needs::Nothing]);
+}
+
+#[test]
+fn a_fault_of_clients_that_makes_no_sense_is_refused_with_help() {
+    let of = |name: &str, more: &str| {
+        format!("schema = 1\nname = \"x\"\n[[fault]]\nname = \"{name}\"\n{more}\n")
+    };
+    let cases = [
+        (of("kill-producer", "on = \"leader\""), "is done to clients, not to a node"),
+        (of("kill-producer", "sockets = 3"), "`sockets` means nothing to `kill-producer`"),
+        (
+            of("kill-producer", "[target]\nkind = \"kafka\"\n[workload]\nname = \"transactions\""),
+            "producers with transactions are not killed",
+        ),
+        (of("connection-storm", ""), "whom does it hit?"),
+        (of("connection-storm", "on = \"producer\""), "neither a role nor a node"),
+        (of("connection-storm", "on = \"leader\"\nsockets = 0"), "0 connections"),
+        (
+            of("connection-storm", "on = \"controller\"\n[target]\ncontrollers = 1"),
+            "`controller` has no listener for clients",
+        ),
+        (of("kill", "on = \"producer\""), "neither a role nor a node"),
+    ];
+    for (text, expected) in cases {
+        let shown = problem(&text);
+        assert!(shown.contains(expected), "{text}\n{shown}");
+    }
+}
