@@ -5,10 +5,14 @@ use crate::facts::{Facts, Series};
 use crate::words::{duration, grouped, role};
 use model::cluster::{Observation, PartitionState};
 use model::fault::FaultRecord;
+use model::history::Phase;
 use std::collections::BTreeMap;
 
 /// Partitions that get a lane of their own; what is above is said in the page.
 const LANES_MAX: usize = 32;
+/// The width of a letter of a label, about, and the room on either side of it.
+const LABEL_LETTER: f64 = 5.5;
+const LABEL_GAP: f64 = 3.0;
 /// Rows of a data table.
 const ROWS_MAX: usize = 200;
 
@@ -51,19 +55,30 @@ fn phase_marks(
     bottom: f64,
     labelled: bool,
 ) {
-    for (phase, at) in &series.phases {
+    // Where the label before ends.
+    let mut taken = LEFT;
+    for (index, (phase, at)) in series.phases.iter().enumerate() {
         let x = axis.x(*at);
         svg.line("phase", x, top, x, bottom);
-        if labelled {
-            let name = match phase {
-                model::history::Phase::Baseline => "baseline",
-                model::history::Phase::Faults => "faults",
-                model::history::Phase::Heal => "heal",
-                model::history::Phase::Settle => "",
-                model::history::Phase::FinalReads => "final reads",
-                model::history::Phase::Done => "",
-            };
-            svg.text("tick", x + 3.0, top + 9.0, "start", name);
+        let name = match phase {
+            Phase::Baseline => "baseline",
+            Phase::Faults => "faults",
+            Phase::Heal => "heal",
+            Phase::FinalReads => "final reads",
+            Phase::Settle | Phase::Done => "",
+        };
+        if !labelled || name.is_empty() {
+            continue;
+        }
+        let width = LABEL_LETTER * name.len() as f64 + 2.0 * LABEL_GAP;
+        let next = series.phases.get(index + 1).map_or(WIDTH, |(_, next)| axis.x(*next));
+        // To the right of its line, or where the next line is too near, to the left; where there is no room, its line is all.
+        if next - x >= width {
+            svg.text("tick", x + LABEL_GAP, top + 9.0, "start", name);
+            taken = x + width;
+        } else if x - taken >= width {
+            svg.text("tick", x - LABEL_GAP, top + 9.0, "end", name);
+            taken = x;
         }
     }
 }
@@ -104,7 +119,7 @@ fn faults(axis: &TimeAxis, facts: &Facts) -> String {
         "state",
         "evidence",
     ];
-    let legend = "<span class=\"key kill\">process ended</span><span class=\"key stall\">process stopped</span><span class=\"key wipe\">disk</span><span class=\"key cut\">network</span> a band runs from asked to cleared, the mark is the confirmation";
+    let legend = "<span class=\"key kill\">process ended</span><span class=\"key stall\">process held back</span><span class=\"key wipe\">disk</span><span class=\"key cut\">network</span><span class=\"key other\">other</span> a band runs from asked to cleared, the mark is the confirmation";
     figure("Faults", legend, svg, table(&format!("{} faults as a table", rows.len()), &head, &rows))
 }
 
@@ -128,14 +143,16 @@ fn fault_band(svg: &mut Svg, axis: &TimeAxis, fault: &FaultRecord, y: f64, heigh
     svg.text("inband", x1 + 2.0, y + height - 5.0, "start", &fault.name);
 }
 
+/// What a fault is about, as the legend has it. Its name is all that a record says of that.
 fn class_of(name: &str) -> &str {
     match name {
-        "kill" | "terminate" => "kill",
-        "stall" | "stutter" => "stall",
-        "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot" => {
-            "wipe"
-        }
-        "cut" | "isolate" | "flap" | "split" | "half-open" | "reset" => "cut",
+        "kill" | "terminate" | "upgrade" | "crash-loop" => "kill",
+        "stall" | "stutter" | "cpu-limit" | "memory-limit" => "stall",
+        "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot"
+        | "io-error" | "fsync-error" | "slow" | "full" => "wipe",
+        "cut" | "isolate" | "flap" | "split" | "delay" | "rate" | "reset" | "half-open"
+        | "slice" | "limit-bytes" | "loss" | "lose-response" | "delay-api" | "fail-api"
+        | "stale-metadata" | "connection-storm" => "cut",
         _ => "other",
     }
 }

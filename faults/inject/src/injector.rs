@@ -124,9 +124,10 @@ pub struct Injector {
 }
 
 impl Injector {
-    pub fn new(undo: UndoLog) -> Injector {
-        let processes = Processes::new(undo);
-        let (files, cuts) = (Files::default(), Cuts::default());
+    /// `seed`: of what faults on disks and files leave to chance.
+    pub fn new(undo: UndoLog, seed: u64) -> Injector {
+        let processes = Processes::new(undo, seed);
+        let (files, cuts) = (Files::new(seed), Cuts::default());
         let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
         let (clocks, changes) = (Clocks::default(), Changes::default());
         let (sessions, storms) = (Sessions::default(), Storms::default());
@@ -379,8 +380,8 @@ fn group_of<'a>(nodes: &'a mut dyn Nodes, node: &str) -> io::Result<&'a Group> {
 }
 
 /// What is left to chance in a fault on a node's disk or files.
-fn seed_of(fault: u32, node: &str) -> u64 {
-    Stream::new(u64::from(fault), node).next_u64()
+fn seed_of(seed: u64, fault: u32, node: &str) -> u64 {
+    Stream::new(seed, &format!("inject/{fault}/{node}")).next_u64()
 }
 
 fn proxies(nodes: &dyn Nodes) -> io::Result<&Proxies> {

@@ -76,7 +76,7 @@ impl<'s, 'a> Stage<'s, 'a> {
         );
         live.cluster.administer(&live.plan.topic.name);
         let nemesis = Nemesis::new(live.plan, schedule, live.cluster.topology());
-        let injector = Injector::new(live.undo.clone());
+        let injector = Injector::new(live.undo.clone(), shared.seed);
         Ok(Stage {
             live,
             nemesis,

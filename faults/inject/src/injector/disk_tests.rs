@@ -69,7 +69,7 @@ fn with_logs() -> Sleepers {
 fn bits_flip_in_the_files_of_the_pattern_and_nowhere_else() {
     let flip = |bits| {
         let mut nodes = with_logs();
-        let mut injector = Injector::new(nodes.undo());
+        let mut injector = Injector::new(nodes.undo(), 1);
         let before = files(&nodes.data_dir("n1"));
         let deed = Deed::BitFlip { path: pattern("topic-*.log"), bits };
         done(&mut injector, &mut nodes, inject(1, deed));
@@ -101,7 +101,7 @@ fn bits_flip_in_the_files_of_the_pattern_and_nowhere_else() {
 #[test]
 fn the_newest_segments_lose_their_tails() {
     let mut nodes = with_logs();
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let deed = Deed::TruncateTail { path: pattern("topic-*.log"), bytes: Bytes(100) };
     done(&mut injector, &mut nodes, inject(1, deed));
     let evidence = probed_of(1, &mut injector, &mut nodes, Expect::InEffect);
@@ -131,7 +131,7 @@ fn the_newest_segments_lose_their_tails() {
 #[test]
 fn an_old_copy_is_put_back_while_nobody_runs_on_it() {
     let mut nodes = with_logs();
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let data = nodes.data_dir("n1");
     let (before, pid) = (files(&data), nodes.pid("n1"));
     done(&mut injector, &mut nodes, inject(1, Deed::OldSnapshot));
@@ -179,7 +179,7 @@ fn io_error(operation: Operation) -> Deed {
 #[test]
 fn faults_on_one_disk_stack_and_end_in_any_order() {
     let Some(mut nodes) = served() else { return };
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let log = nodes.served_dir("n1").join("topic-0/00000000000000000100.log");
     let slow = Deed::Slow { operation: Operation::Fsync, delay: Millis(30) };
     let mut fault = 0;
@@ -211,7 +211,7 @@ fn faults_on_one_disk_stack_and_end_in_any_order() {
 #[test]
 fn a_node_that_ended_of_its_disk_is_started_again_unless_another_fault_keeps_it_down() {
     let Some(mut nodes) = served() else { return };
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     done(&mut injector, &mut nodes, inject(1, io_error(Operation::All)));
     probed_of(1, &mut injector, &mut nodes, Expect::InEffect);
     let pid = nodes.pid("n1");
@@ -237,7 +237,7 @@ fn a_node_that_ended_of_its_disk_is_started_again_unless_another_fault_keeps_it_
 #[test]
 fn a_failed_sync_and_a_torn_write_are_proved() {
     let Some(mut nodes) = served() else { return };
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let log = nodes.served_dir("n1").join("topic-1/00000000000000000000.log");
     let write = |bytes: &[u8]| {
         let mut open = fs::File::options().append(true).open(&log).expect("open");
@@ -266,7 +266,7 @@ fn a_failed_sync_and_a_torn_write_are_proved() {
 #[test]
 fn without_a_file_system_of_its_own_nothing_of_it_is_made_to_fail() {
     let mut nodes = with_logs();
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     for (deed, why) in
         [(Deed::Full, "a disk for each node"), (io_error(Operation::Write), "that can fail")]
     {

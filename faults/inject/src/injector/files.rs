@@ -26,12 +26,17 @@ struct Done {
 }
 
 /// All deeds of a run on disks that are in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Files {
+    seed: u64,
     done: BTreeMap<(u32, String), Done>,
 }
 
 impl Files {
+    pub fn new(seed: u64) -> Files {
+        Files { seed, done: BTreeMap::new() }
+    }
+
     pub fn inject(
         &mut self,
         fault: u32,
@@ -44,7 +49,9 @@ impl Files {
             None => {
                 disk_of(nodes, node)?.fill(fault)?;
             }
-            Some(rule) => fuse_of(nodes, node)?.rules().hold(fault, rule, seed_of(fault, node)),
+            Some(rule) => {
+                fuse_of(nodes, node)?.rules().hold(fault, rule, seed_of(self.seed, fault, node))
+            }
         }
         let done = Done { deed, process, probe: None, healed: None };
         self.done.insert((fault, node.to_string()), done);

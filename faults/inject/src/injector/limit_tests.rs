@@ -25,7 +25,7 @@ fn the_tightest_of_several_limits_holds_and_they_end_in_any_order() {
     if !nodes.limit("n1") {
         return;
     }
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     // A sleeper takes no CPU: somebody in its group does.
     let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
     nodes.group("n1").expect("it has one").adopt(busy.id()).expect("adopted");
@@ -62,7 +62,7 @@ fn who_is_killed_for_its_memory_is_started_again() {
     if !nodes.limit("n1") {
         return;
     }
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     // It takes what there is once it is told to, in the sleeper's group.
     let mut eating = Command::new("sh")
         .args(["-c", "read line; head -c 100000000 /dev/zero | tail | wc -c"])
@@ -89,7 +89,7 @@ fn who_is_killed_for_its_memory_is_started_again() {
 #[test]
 fn without_a_group_nothing_is_limited() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     match injector.act(&inject(1, Deed::CpuLimit { percent: 10 }), &mut nodes) {
         Event::Failed { error, .. } => {
             assert!(error.contains("a control group for each node"), "{error}")

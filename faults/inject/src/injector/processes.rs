@@ -6,7 +6,7 @@
 
 use super::disk::destroy_data;
 use super::surgery::{self, Snapshot};
-use super::{Nodes, disk_of};
+use super::{Nodes, disk_of, seed_of};
 use crate::process::{Process, State};
 use crate::undo::UndoLog;
 use plan::Deed;
@@ -54,12 +54,14 @@ const ENDS_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Processes {
     undo: UndoLog,
+    /// Of what is left to chance.
+    seed: u64,
     done: BTreeMap<(u32, String), Done>,
 }
 
 impl Processes {
-    pub fn new(undo: UndoLog) -> Processes {
-        Processes { undo, done: BTreeMap::new() }
+    pub fn new(undo: UndoLog, seed: u64) -> Processes {
+        Processes { undo, seed, done: BTreeMap::new() }
     }
 
     pub fn inject(
@@ -199,6 +201,7 @@ impl Processes {
         nodes: &mut dyn Nodes,
     ) -> Result<String, String> {
         let key = (fault, node.to_string());
+        let chance = seed_of(self.seed, fault, node);
         let done = self.done.get_mut(&key).ok_or("nothing was done to it")?;
         let pid = done.process.pid;
         let state = done.process.state();
@@ -225,7 +228,7 @@ impl Processes {
             (deed, State::Gone | State::Zombie) if surgery::is_surgery(deed) => {
                 let operated = match &done.operated {
                     Some(operated) => operated.clone(),
-                    None => surgery::operate(fault, node, deed, nodes).map_err(on_disk)?,
+                    None => surgery::operate(chance, node, deed, nodes).map_err(on_disk)?,
                 };
                 done.operated = Some(operated.clone());
                 Ok(format!("pid {pid} is dead, {operated}"))

@@ -2,10 +2,10 @@
 //! copy that is put back.
 //!
 //! Promises: only files below a broker's data directory are touched, and never those of its metadata log: that would be damage
-//! to votes, not to records. The same fault on the same files does the same. What was done is told file by file.
+//! to votes, not to records. The same seed on the same files does the same. What was done is told file by file.
 
 use super::disk::destroy_data;
-use super::{Nodes, fuse_of, seed_of};
+use super::{Nodes, fuse_of};
 use crate::net::run;
 use plan::Deed;
 use plan::files::Pattern;
@@ -26,9 +26,8 @@ pub fn is_surgery(deed: Deed) -> bool {
     matches!(deed, Deed::BitFlip { .. } | Deed::TruncateTail { .. } | Deed::TornWrite { .. })
 }
 
-/// Does it; the node is dead. Answers what was done.
-pub fn operate(fault: u32, node: &str, deed: Deed, nodes: &mut dyn Nodes) -> io::Result<String> {
-    let seed = seed_of(fault, node);
+/// Does it; the node is dead. `seed`: of what is left to chance. Answers what was done.
+pub fn operate(seed: u64, node: &str, deed: Deed, nodes: &mut dyn Nodes) -> io::Result<String> {
     let data = nodes.data_dir(node);
     let done = match deed {
         Deed::BitFlip { path, bits } => flip(&data, &path, bits, seed)?,

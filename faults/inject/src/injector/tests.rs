@@ -144,7 +144,7 @@ fn is_done(event: &Event) -> bool {
 #[test]
 fn a_kill_is_confirmed_by_the_missing_process_and_over_when_another_runs() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let before = nodes.pid("n1").unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
     let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
@@ -165,7 +165,7 @@ fn a_kill_is_confirmed_by_the_missing_process_and_over_when_another_runs() {
 fn a_stall_is_confirmed_by_stopped_threads_and_over_when_they_have_run() {
     let mut nodes = Sleepers::new(&["n1"]);
     let undo = nodes.undo();
-    let mut injector = Injector::new(undo.clone());
+    let mut injector = Injector::new(undo.clone(), 1);
     let pid = nodes.pid("n1").unwrap();
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
     let records = std::fs::read_to_string(undo.path()).unwrap();
@@ -183,7 +183,7 @@ fn a_stall_is_confirmed_by_stopped_threads_and_over_when_they_have_run() {
 #[test]
 fn a_process_that_died_while_it_was_stopped_is_started_again() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     assert!(is_done(&injector.act(&inject(Deed::Stall), &mut nodes)));
     probed(&mut injector, &mut nodes, Expect::InEffect);
     let stopped = Process::of(nodes.pid("n1").unwrap()).unwrap();
@@ -197,7 +197,7 @@ fn a_process_that_died_while_it_was_stopped_is_started_again() {
 #[test]
 fn a_wipe_empties_the_disk_only_once_the_process_is_dead() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     assert!(is_done(&injector.act(&inject(Deed::Wipe), &mut nodes)));
     let evidence = probed(&mut injector, &mut nodes, Expect::InEffect);
     assert!(evidence.ends_with("2 files with 110 bytes destroyed"), "{evidence}");
@@ -211,7 +211,7 @@ fn a_wipe_empties_the_disk_only_once_the_process_is_dead() {
 #[test]
 fn a_directory_that_is_no_brokers_is_not_emptied() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let data = nodes.data_dir("n1");
     std::fs::remove_file(data.join("meta.properties")).unwrap();
     let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
@@ -227,7 +227,7 @@ fn a_directory_that_is_no_brokers_is_not_emptied() {
 #[test]
 fn what_can_not_be_done_fails_with_a_reason() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     nodes.starts_fail = true;
     assert!(is_done(&injector.act(&inject(Deed::Kill), &mut nodes)));
     probed(&mut injector, &mut nodes, Expect::InEffect);
@@ -243,7 +243,7 @@ fn what_can_not_be_done_fails_with_a_reason() {
 #[test]
 fn a_termination_is_confirmed_by_the_end_and_tells_how_long_it_took() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let before = nodes.pid("n1").unwrap();
     let deed = Deed::Terminate { grace: plan::Millis(60_000) };
     assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
@@ -260,7 +260,7 @@ fn a_termination_is_confirmed_by_the_end_and_tells_how_long_it_took() {
 fn what_outlives_its_grace_is_killed_and_that_is_told() {
     let mut nodes = Sleepers::new(&["n1"]);
     nodes.children.insert("n1".to_string(), Child::deaf("injector-deaf"));
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let before = nodes.pid("n1").unwrap();
     let deed = Deed::Terminate { grace: plan::Millis(1) };
     assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
@@ -274,7 +274,7 @@ fn what_outlives_its_grace_is_killed_and_that_is_told() {
 #[test]
 fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let process = Process::of(nodes.pid("n1").unwrap()).unwrap();
     let deed = Deed::Stutter { stopped: plan::Millis(200), running: plan::Millis(300) };
     assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
@@ -302,7 +302,7 @@ fn a_schedule_is_carried_out_on_real_processes_and_everything_is_healed() {
     let plan = plan::load("x", text, &[]).unwrap().plan;
     let names = ["n1", "n2", "n3"];
     let mut nodes = Sleepers::new(&names);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let member = |(at, name): (usize, &&str)| Member { id: at as i32 + 1, name: name.to_string() };
     let brokers: Vec<Member> = names.iter().enumerate().map(member).collect();
     let topology = Topology { brokers: brokers.clone(), controllers: brokers };

@@ -67,7 +67,7 @@ fn cluster() -> Cluster {
     let dialer: Dialer = |name| name.strip_prefix("highwater-")?.parse().ok();
     let proxies = Proxies::start(&brokers, dialer, |id| format!("highwater-{id}"), 7).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let injector = Injector::new(UndoLog::create(dir.path()).unwrap());
+    let injector = Injector::new(UndoLog::create(dir.path()).unwrap(), 1);
     Cluster { proxies, _dir: dir, injector: Some(injector) }
 }
 

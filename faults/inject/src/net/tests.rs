@@ -65,7 +65,7 @@ impl Bench {
             assert_eq!(address, Ipv4Addr::new(10, 88, 0, 10 + id as u8));
         }
         let directory = tempfile::tempdir().unwrap();
-        let injector = Injector::new(UndoLog::create(directory.path()).unwrap());
+        let injector = Injector::new(UndoLog::create(directory.path()).unwrap(), 1);
         Some(Bench { world, injector, _directory: directory })
     }
 
