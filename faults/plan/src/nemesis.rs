@@ -66,6 +66,8 @@ pub struct Nemesis {
     records: BTreeMap<u32, FaultRecord>,
     changed: BTreeSet<u32>,
     changes: Vec<FaultRecord>,
+    /// Each record as it was last told.
+    told: BTreeMap<u32, FaultRecord>,
     /// When the last fault was over, for the recovery wait.
     quiet_since_ms: u64,
     healing: bool,
@@ -99,6 +101,7 @@ impl Nemesis {
             records,
             changed: BTreeSet::new(),
             changes: Vec::new(),
+            told: BTreeMap::new(),
             quiet_since_ms: 0,
             healing: false,
         }
@@ -430,7 +433,11 @@ impl Nemesis {
     fn publish(&mut self) {
         for id in std::mem::take(&mut self.changed) {
             let record = &self.records[&id];
-            self.changes.push(record.clone());
+            // An answer about one of many nodes need not change anything.
+            if self.told.get(&id) != Some(record) {
+                self.told.insert(id, record.clone());
+                self.changes.push(record.clone());
+            }
         }
     }
 }

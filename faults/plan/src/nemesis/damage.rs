@@ -343,7 +343,8 @@ fn cluster_agrees(node: &str, around: &Surroundings<'_>) -> bool {
         || broker.is_none_or(|member| around.view.is_alive(member.id) != Some(false))
 }
 
-fn testify(record: &mut FaultRecord, evidence: String) {
+/// Writes evidence down, as long as there is not too much of it.
+pub(super) fn testify(record: &mut FaultRecord, evidence: String) {
     if record.evidence.len() < EVIDENCE_MAX {
         record.evidence.push(evidence);
     }

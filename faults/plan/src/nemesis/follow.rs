@@ -4,7 +4,7 @@
 //! them are one fault with one record, held for as long as the plan says in all. A role that nobody plays just now leaves the
 //! fault where it is.
 
-use super::damage::Damage;
+use super::damage::{Damage, testify};
 use super::peers::Victims;
 use super::{Deed, Nemesis, Peers, Pick, Role};
 use model::fault::FaultState;
@@ -73,7 +73,7 @@ impl Nemesis {
             return;
         }
         let names: Vec<&str> = sought.keys().map(String::as_str).collect();
-        record.evidence.push(format!("it followed its role to {}", names.join(", ")));
+        testify(record, format!("it followed its role to {}", names.join(", ")));
         for node in sought.keys().filter(|node| !record.nodes.contains(node)).collect::<Vec<_>>() {
             record.nodes.push(node.clone());
         }
