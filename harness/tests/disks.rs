@@ -69,7 +69,7 @@ record_bytes = "256B"
 [time]
 setup = "120s"
 baseline = "1s"
-run = "13s"
+run = "16s"
 heal = "120s"
 settle = "120s"
 deadline = "20s"
@@ -88,6 +88,12 @@ name = "full"
 on = "leader"
 from = "8s"
 for = "1500ms"
+[[fault]]
+name = "bit-flip"
+bits = 5
+on = "follower"
+from = "11s"
+for = "1s"
 "#;
 
 /// What a run of the plan said; `None`: this machine can't do it.
@@ -142,6 +148,7 @@ fn failed_and_proved(verdict: &Value) {
 fn damaged_and_proved(verdict: &Value) {
     held(verdict);
     assert!(evidence(verdict, "truncate-tail").contains(" bytes were cut to "));
+    assert!(evidence(verdict, "bit-flip").contains(".log: byte "));
     let told = evidence(verdict, "old-snapshot");
     assert!(told.contains(" logs with ") && told.contains("an old copy was put back"), "{told}");
     let told = evidence(verdict, "full");
