@@ -3,7 +3,7 @@
 //! librdkafka can lock itself up: its main thread waits for a lock that a broker's thread holds, which waits for one of the main
 //! thread's (its issue 5476: a broker is decommissioned while an OffsetForLeaderEpoch is on its way to it). From then on such
 //! a consumer is handed nothing, and closing it never comes back. To the checker that would be a cluster that does not hand out its
-//! records. So the library's main thread gives a sign of life each second, its statistics, and who goes without one for
+//! records. So the library's main thread gives a sign of life every three seconds, its statistics, and who goes without one for
 //! long is taken for dead.
 //!
 //! Promises: a consumer that is handed anything at all is alive; only time spent asking the library counts as silence, so that
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How often the library is to say that it lives.
-pub(crate) const SIGN_OF_LIFE: (&str, &str) = ("statistics.interval.ms", "1000");
+pub(crate) const SIGN_OF_LIFE: (&str, &str) = ("statistics.interval.ms", "3000");
 /// Silence after which it is dead.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long closing a consumer may take: with a group, it may wait for a coordinator.
