@@ -190,6 +190,7 @@ fn fault(id: u32, text: &str) -> FaultRecord {
         for_ms: Some(300),
         evidence: vec![text.to_string()],
         parameters: BTreeMap::new(),
+        legs: Vec::new(),
     }
 }
 

@@ -4,10 +4,12 @@
 //! them are one fault with one record, held for as long as the plan says in all. A role that nobody plays just now leaves the
 //! fault where it is.
 
-use super::damage::Damage;
-use super::peers::Victims;
+use super::damage::{Damage, testify};
+use super::peers::{self, Victims};
 use super::{Deed, Nemesis, Peers, Pick, Role};
-use model::fault::FaultState;
+use crate::target::Peer;
+use model::fault::{FaultState, Leg};
+use std::collections::BTreeSet;
 
 /// A fault that follows.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Following {
     pub draw: u64,
     /// Whom it is on.
     pub victims: Victims,
+    /// Whom it is on or was, in all legs together.
+    pub ever: Victims,
     /// When the leg that ends now would have ended without a move; none: it is where it belongs.
     pub moves_until_ms: Option<u64>,
 }
@@ -73,7 +77,19 @@ impl Nemesis {
             return;
         }
         let names: Vec<&str> = sought.keys().map(String::as_str).collect();
-        record.evidence.push(format!("it followed its role to {}", names.join(", ")));
+        testify(record, format!("it followed its role to {}", names.join(", ")));
+        if record.legs.is_empty() {
+            record.legs.push(leg(&following.victims, record.asked_ms.unwrap_or(now_ms)));
+        }
+        if let Some(last) = record.legs.last_mut() {
+            last.cleared_ms = record.cleared_ms;
+        }
+        record.legs.push(leg(&sought, now_ms));
+        let mut ever = following.ever.clone();
+        for (node, others) in &sought {
+            ever.entry(node.clone()).or_default().extend(others.iter().cloned());
+        }
+        peers::note(record, following.deed, &ever);
         for node in sought.keys().filter(|node| !record.nodes.contains(node)).collect::<Vec<_>>() {
             record.nodes.push(node.clone());
         }
@@ -83,6 +99,16 @@ impl Nemesis {
         self.damages.insert(id, Damage::new(id, following.deed, sought.clone(), held_ms, now_ms));
         self.changed.insert(id);
         let following = self.following.get_mut(&id).expect("it follows");
-        (following.victims, following.moves_until_ms) = (sought, None);
+        (following.victims, following.ever, following.moves_until_ms) = (sought, ever, None);
     }
+}
+
+fn leg(victims: &Victims, asked_ms: u64) -> Leg {
+    let mut sides: BTreeSet<String> = victims.keys().cloned().collect();
+    for peer in victims.values().flatten() {
+        if let Peer::Node(name) = peer {
+            sides.insert(name.clone());
+        }
+    }
+    Leg { sides: sides.into_iter().collect(), asked_ms, cleared_ms: None }
 }
