@@ -264,7 +264,8 @@ fn acks_1_of_a_leader_that_does_not_know_it_was_replaced() {
     }
     // A fault that follows its role lets go of who has lost it, and has nobody before it comes to them.
     let leg = |node: &str, asked_ms, cleared_ms| Leg {
-        sides: vec![node.to_string()],
+        nodes: vec![node.to_string()],
+        peers: Vec::new(),
         asked_ms,
         cleared_ms,
     };

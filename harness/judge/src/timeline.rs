@@ -287,7 +287,8 @@ impl<'a> Timeline<'a> {
             // It let go of who had lost the role.
             legs => legs.iter().any(|leg| {
                 let cleared_ms = leg.cleared_ms.or(fault.cleared_ms);
-                leg.sides.iter().any(|node| is_it(node)) && may_act(Some(leg.asked_ms), cleared_ms)
+                let mut sides = leg.nodes.iter().chain(&leg.peers);
+                sides.any(|node| is_it(node)) && may_act(Some(leg.asked_ms), cleared_ms)
             }),
         })
     }

@@ -112,8 +112,10 @@ pub struct FaultRecord {
 /// One leg of a fault that followed its role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
-    /// The nodes that it was on, and whoever was on the other side of its cuts or links.
-    pub sides: Vec<String>,
+    /// The nodes that it was on.
+    pub nodes: Vec<String>,
+    /// Other nodes, on the other side of its cuts or links.
+    pub peers: Vec<String>,
     pub asked_ms: u64,
     /// `None`: when the fault was.
     pub cleared_ms: Option<u64>,

@@ -104,11 +104,14 @@ impl Nemesis {
 }
 
 fn leg(victims: &Victims, asked_ms: u64) -> Leg {
-    let mut sides: BTreeSet<String> = victims.keys().cloned().collect();
-    for peer in victims.values().flatten() {
-        if let Peer::Node(name) = peer {
-            sides.insert(name.clone());
-        }
-    }
-    Leg { sides: sides.into_iter().collect(), asked_ms, cleared_ms: None }
+    let peers: BTreeSet<String> = victims
+        .values()
+        .flatten()
+        .filter_map(|peer| match peer {
+            Peer::Node(name) => Some(name.clone()),
+            Peer::Clients => None,
+        })
+        .collect();
+    let (nodes, peers) = (victims.keys().cloned().collect(), peers.into_iter().collect());
+    Leg { nodes, peers, asked_ms, cleared_ms: None }
 }
