@@ -54,7 +54,7 @@ impl Counters {
     }
 }
 
-/// The follower's thread; it ends when the recorder is gone.
+/// The follower's thread; it ends when the recorder is finished.
 pub struct Follower {
     pub counters: Arc<Counters>,
     thread: JoinHandle<(Checker, Measure)>,

@@ -103,7 +103,14 @@ fn faults(axis: &TimeAxis, facts: &Facts) -> String {
         svg.text("label", LEFT - 8.0, y + 15.0, "end", node);
         svg.line("grid", LEFT, y + row, WIDTH - RIGHT, y + row);
         for fault in facts.verdict.faults.iter().filter(|f| f.nodes.contains(node)) {
-            fault_band(&mut svg, axis, fault, y + 3.0, row - 6.0);
+            let end = fault.cleared_ms.or(fault.healed_ms).unwrap_or(axis.end_ms);
+            for leg in fault.legs.iter().filter(|leg| leg.nodes.contains(node)) {
+                let within = (leg.asked_ms, leg.cleared_ms.unwrap_or(end));
+                fault_band(&mut svg, axis, fault, within, y + 3.0, row - 6.0);
+            }
+            if let (Some(asked), []) = (fault.asked_ms, fault.legs.as_slice()) {
+                fault_band(&mut svg, axis, fault, (asked, end), y + 3.0, row - 6.0);
+            }
         }
     }
     let rows: Vec<Vec<String>> = facts.verdict.faults.iter().map(fault_row).collect();
@@ -123,9 +130,14 @@ fn faults(axis: &TimeAxis, facts: &Facts) -> String {
     figure("Faults", legend, svg, table(&format!("{} faults as a table", rows.len()), &head, &rows))
 }
 
-fn fault_band(svg: &mut Svg, axis: &TimeAxis, fault: &FaultRecord, y: f64, height: f64) {
-    let Some(asked) = fault.asked_ms else { return };
-    let end = fault.cleared_ms.or(fault.healed_ms).unwrap_or(axis.end_ms);
+fn fault_band(
+    svg: &mut Svg,
+    axis: &TimeAxis,
+    fault: &FaultRecord,
+    (asked, end): (u64, u64),
+    y: f64,
+    height: f64,
+) {
     let (x1, x2) = (axis.x(asked), axis.x(end));
     let on = role(&fault.role);
     let tooltip = format!(
@@ -136,7 +148,7 @@ fn fault_band(svg: &mut Svg, axis: &TimeAxis, fault: &FaultRecord, y: f64, heigh
         duration(end - asked.min(end))
     );
     svg.rect(&format!("fault {}", class_of(&fault.name)), x1, y, x2 - x1, height, &tooltip);
-    if let Some(confirmed) = fault.confirmed_ms {
+    if let Some(confirmed) = fault.confirmed_ms.filter(|at| (asked..=end).contains(at)) {
         let x = axis.x(confirmed);
         svg.line("mark", x, y - 2.0, x, y + height + 2.0);
     }

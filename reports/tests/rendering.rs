@@ -3,7 +3,7 @@
 
 use highwater_reports as reports;
 use model::cluster::{Observation, PartitionState};
-use model::fault::{Destroys, FaultRecord, FaultState, Role};
+use model::fault::{Destroys, FaultRecord, FaultState, Leg, Role};
 use model::finding::{Check, CheckVerdict, Counts, Evidence, Finding, Kind};
 use model::history::{LogRef, Phase, RecordId, Session, TopicRef};
 use model::settings::{Acks, ConsumerSettings, Isolation, ProducerSettings, TopicSettings};
@@ -190,6 +190,7 @@ fn fault(id: u32, text: &str) -> FaultRecord {
         for_ms: Some(300),
         evidence: vec![text.to_string()],
         parameters: BTreeMap::new(),
+        legs: Vec::new(),
     }
 }
 
@@ -345,6 +346,22 @@ fn what_is_left_out_is_said() {
     assert!(page.contains("Showing 40 of 60 findings"));
     assert!(page.contains("Showing 32 of 64 partitions"));
     assert!(page.contains("300 faults as a table"));
+}
+
+#[test]
+fn a_fault_that_followed_its_role_is_drawn_where_it_was() {
+    let mut facts = facts(SMALL, "x");
+    let leg = |node: &str, asked_ms, cleared_ms| Leg {
+        nodes: vec![node.into()],
+        peers: vec!["n3".into()],
+        asked_ms,
+        cleared_ms,
+    };
+    let legs = vec![leg("n1", 700, Some(800)), leg("n2", 800, Some(900)), leg("n1", 900, None)];
+    let nodes = vec!["n1".into(), "n2".into()];
+    facts.verdict.faults = vec![FaultRecord { nodes, legs, ..fault(1, "stall") }];
+    let page = reports::html::render(&facts);
+    assert_eq!(page.matches("class=\"fault stall\"").count(), 3);
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub use probe::{Probe, Probed};
 pub use rules::{Fate, Kind, Rule, Rules, Tally};
 
 use crate::net::separate_mounts;
+use crate::open_files;
 use below::Shared;
 use fuser::{Config, MountOption, SessionACL};
 use plan::files::Pattern;
@@ -59,7 +60,8 @@ impl Fuse {
     pub fn make(backing: &Path, directory: &Path) -> io::Result<Fuse> {
         fs::create_dir_all(backing)?;
         fs::create_dir_all(directory)?;
-        many_files();
+        // Each file that the kernel has heard of is open here, twice if a node has it open.
+        open_files::raise();
         let probe = backing.with_extension("probe");
         fs::write(&probe, [0; 512])?;
         let shared = Arc::new(Shared::new(backing, probe.clone())?);
@@ -129,14 +131,6 @@ impl Drop for Fuse {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// Each file that the kernel has heard of is open here, twice if a node has it open: as many as this process may.
-fn many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Not allowed: then a node is told of too many open files, which its log says.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// Whether such file systems can be made here, tried in a mount namespace of its own; otherwise why not.

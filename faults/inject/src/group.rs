@@ -5,17 +5,20 @@
 //! Documentation/admin-guide/cgroup-v1). What is counted is the kernel's own. Not promised: that memory in use can be taken
 //! back. The kernel refuses a limit below it in version 1, and ends processes in version 2.
 //!
-//! Undo: a group is a directory that goes once no process is in it; the caller writes it down before it is made.
+//! Undo: a group is a directory that goes once no process is in it; the caller writes it down before it is made. One that was not
+//! removed goes with its value, where nobody is in it any more.
 
 use crate::process::Process;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// In microseconds: the kernel's own default.
 const PERIOD_US: u64 = 100_000;
-/// Probes of what is possible here are called after the process that makes them.
+/// Probes of what is possible here are called after the process that makes them, and count.
 const PROBE: &str = "highwater-probe";
+static PROBES: AtomicU32 = AtomicU32::new(0);
 
 /// Where groups are made on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,11 +57,14 @@ pub struct MemoryUse {
 pub struct Group {
     hierarchy: Hierarchy,
     name: String,
+    /// Directories that were made, and not yet removed.
+    made: Vec<PathBuf>,
 }
 
 /// Whether groups can be made and limited here, and if not, why.
 pub fn can_make() -> Result<(), String> {
-    let name = format!("{PROBE}-{}", std::process::id());
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let name = format!("{PROBE}-{}-{number}", std::process::id());
     let group = Hierarchy::find().and_then(|hierarchy| Group::make(hierarchy, &name));
     let group = group.map_err(|error| error.to_string())?;
     let limited = group.limit_cpu(Some(50)).and_then(|()| group.limit_memory(Some(1 << 30)));
@@ -118,10 +124,12 @@ impl Group {
                 write(&file, "+cpu +memory")?;
             }
         }
-        for directory in hierarchy.directories(name) {
+        let mut group = Group { hierarchy, name: name.to_string(), made: Vec::new() };
+        for directory in group.hierarchy.directories(name) {
             fs::create_dir(&directory).map_err(|error| told(&directory, error))?;
+            group.made.push(directory);
         }
-        Ok(Group { hierarchy, name: name.to_string() })
+        Ok(group)
     }
 
     /// The process, and all that it starts from now on, is in the group.
@@ -222,8 +230,8 @@ impl Group {
     }
 
     /// No process is in it any more.
-    pub fn remove(self) -> io::Result<()> {
-        self.hierarchy.directories(&self.name).iter().try_for_each(|one| remove(one))
+    pub fn remove(mut self) -> io::Result<()> {
+        std::mem::take(&mut self.made).iter().try_for_each(|one| remove(one))
     }
 
     fn cpu(&self, file: &str) -> PathBuf {
@@ -234,6 +242,15 @@ impl Group {
     fn memory(&self, file: &str) -> PathBuf {
         let directories = self.hierarchy.directories(&self.name);
         directories.last().expect("a group has a directory").join(file)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for directory in &self.made {
+            // Best effort: whoever may have left processes in it removes it, and says what became of that.
+            let _ = fs::remove_dir(directory);
+        }
     }
 }
 

@@ -23,6 +23,7 @@ pub mod group;
 pub mod injector;
 pub mod links;
 pub mod net;
+mod open_files;
 pub mod power;
 pub mod process;
 pub mod timekeeper;

@@ -327,10 +327,17 @@ impl Nemesis {
             return Admission::Later;
         }
         if *follow {
-            let (on, peers, victims) = (on.clone(), peers.clone(), victims.clone());
-            let moves_until_ms = None;
-            let following =
-                Following { deed, on, pick, peers, partition, draw, victims, moves_until_ms };
+            let following = Following {
+                deed,
+                on: on.clone(),
+                pick,
+                peers: peers.clone(),
+                partition,
+                draw,
+                victims: victims.clone(),
+                ever: victims.clone(),
+                moves_until_ms: None,
+            };
             self.following.insert(id, following);
         }
         self.inject(now_ms, id, deed, victims, Some(*hold_ms));

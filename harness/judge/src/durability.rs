@@ -2,8 +2,9 @@
 
 use super::Inputs;
 use super::sentence::{number, seconds};
-use super::timeline::{Election, SLACK_MS, Timeline, settings_between};
+use super::timeline::{Election, LeaderChange, SLACK_MS, Timeline, settings_between};
 use model::facts::{LogFacts, TopicFacts};
+use model::fault::FaultRecord;
 use model::finding::{CheckVerdict, Finding, Kind};
 use model::settings::Acks;
 use model::verdict::{Promise, Word};
@@ -35,7 +36,7 @@ pub(super) fn covered(log: &LogFacts, of: Acknowledged, inputs: &Inputs) -> Cove
     match of.acks {
         Acks::None => Covered::No("acks=0 promises nothing".into()),
         Acks::Leader => by_leader(&timeline, topic, of),
-        Acks::All => by_all(&timeline, topic, of, inputs),
+        Acks::All => by_all(&timeline, log, topic, of, inputs),
     }
 }
 
@@ -95,13 +96,15 @@ fn by_leader(timeline: &Timeline, topic: Option<&TopicFacts>, of: Acknowledged) 
 /// acks=all: as long as a replica that acknowledged it keeps its copy, under clean elections.
 fn by_all(
     timeline: &Timeline,
+    log: &LogFacts,
     topic: Option<&TopicFacts>,
     of: Acknowledged,
     inputs: &Inputs,
 ) -> Covered {
     let mut unseen = None;
     for change in timeline.leader_changes() {
-        if change.election == Election::Clean || !unclean_allowed(topic, change.at_ms, inputs) {
+        let allowed = || unclean_allowed(log, topic, change, inputs);
+        if change.election == Election::Clean || !allowed() {
             continue;
         }
         // What was acknowledged before every replica was in sync again stood in the withdrawn promise.
@@ -195,14 +198,27 @@ fn effective_minimum(timeline: &Timeline, topic: &TopicFacts, of: Acknowledged) 
         .max(1)
 }
 
-fn unclean_allowed(topic: Option<&TopicFacts>, at_ms: u64, inputs: &Inputs) -> bool {
+/// By the topic's settings, or because somebody asked for one of this very log.
+fn unclean_allowed(
+    log: &LogFacts,
+    topic: Option<&TopicFacts>,
+    change: LeaderChange,
+    inputs: &Inputs,
+) -> bool {
+    let at_ms = change.at_ms;
     // The election may be seen before the history hears of the setting, or after it was put back.
     let (from_ms, to_ms) = (at_ms.saturating_sub(SLACK_MS), at_ms.saturating_add(SLACK_MS));
     let by_setting = topic.is_some_and(|topic| {
         settings_between(topic, from_ms, to_ms).any(|settings| settings.unclean_leader_election)
     });
-    let asked = |fault: &model::fault::FaultRecord| {
-        fault.name == "elect-unclean" && fault.asked_ms.is_some_and(|asked| asked <= at_ms)
+    let name = format!("{}-{}", log.topic, log.log.partition);
+    let asked = |fault: &FaultRecord| {
+        // What was asked for is over once the log was seen to have a leader; where nobody saw that, it may still come.
+        let over_ms = fault.confirmed_ms.map_or(u64::MAX, |seen| seen.saturating_add(SLACK_MS));
+        fault.name == "elect-unclean"
+            && fault.nodes.contains(&name)
+            && fault.asked_ms.is_some_and(|asked| asked <= at_ms)
+            && change.since_ms <= over_ms
     };
     by_setting || inputs.faults.iter().any(asked)
 }

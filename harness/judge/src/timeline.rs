@@ -17,7 +17,10 @@ const ZOMBIE_MS: u64 = 10_000;
 /// Leadership of a log went to another broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaderChange {
+    /// When it was seen.
     pub(super) at_ms: u64,
+    /// Since when it may have been so: the observer could not see.
+    pub(super) since_ms: u64,
     pub(super) from: i32,
     pub(super) to: i32,
     pub(super) election: Election,
@@ -135,9 +138,18 @@ impl<'a> Timeline<'a> {
                 (true, true) => Election::Unseen,
                 (true, false) => Election::Clean,
             };
-            changes.push(LeaderChange { at_ms: after.at_ms, from, to: after.leader, election });
+            let (at_ms, to) = (after.at_ms, after.leader);
+            let since_ms = self.blind_until(at_ms).unwrap_or(at_ms);
+            changes.push(LeaderChange { at_ms, since_ms, from, to, election });
         }
         changes
+    }
+
+    /// Since when the observer had not been able to see, where it saw again only just before.
+    fn blind_until(&self, at_ms: u64) -> Option<u64> {
+        let just_before = |until: u64| until <= at_ms && until.saturating_add(SLACK_MS) >= at_ms;
+        let ended = self.blind.iter().filter(|(_, until)| just_before(*until));
+        ended.map(|(since, _)| *since).min()
     }
 
     fn was_blind(&self, from_ms: u64, to_ms: u64) -> bool {
@@ -263,13 +275,21 @@ impl<'a> Timeline<'a> {
 
     /// Whether a fault held a broker back, so that it may still have acted as a leader at `at_ms`.
     pub(super) fn was_held_back(&self, broker: i32, at_ms: u64) -> bool {
-        self.faults.iter().any(|fault| {
+        let is_it = |node: &str| self.brokers.get(node) == Some(&broker);
+        let may_act = |asked_ms: Option<u64>, cleared_ms: Option<u64>| {
+            let begun = asked_ms.is_some_and(|asked| asked <= at_ms.saturating_add(SLACK_MS));
+            let over = cleared_ms.map_or(u64::MAX, |cleared| cleared.saturating_add(ZOMBIE_MS));
+            begun && over >= at_ms
+        };
+        self.faults.iter().any(|fault| match fault.legs.as_slice() {
             // A cut has two sides, and either one may go on as if it were alone.
-            let hit = fault.sides().any(|node| self.brokers.get(node) == Some(&broker));
-            let begun = fault.asked_ms.is_some_and(|asked| asked <= at_ms.saturating_add(SLACK_MS));
-            let over =
-                fault.cleared_ms.map_or(u64::MAX, |cleared| cleared.saturating_add(ZOMBIE_MS));
-            hit && begun && over >= at_ms
+            [] => fault.sides().any(is_it) && may_act(fault.asked_ms, fault.cleared_ms),
+            // It let go of who had lost the role.
+            legs => legs.iter().any(|leg| {
+                let cleared_ms = leg.cleared_ms.or(fault.cleared_ms);
+                let mut sides = leg.nodes.iter().chain(&leg.peers);
+                sides.any(|node| is_it(node)) && may_act(Some(leg.asked_ms), cleared_ms)
+            }),
         })
     }
 }

@@ -357,6 +357,7 @@ fn planned(index: usize, fault: &Fault, began_ns: u64) -> FaultRecord {
         for_ms: Some(fault.for_ms),
         evidence: Vec::new(),
         parameters: BTreeMap::new(),
+        legs: Vec::new(),
     }
 }
 

@@ -58,6 +58,7 @@ fn fault(asked_ms: u64) -> FaultRecord {
         for_ms: None,
         evidence: vec![],
         parameters: BTreeMap::new(),
+        legs: vec![],
     }
 }
 

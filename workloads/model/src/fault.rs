@@ -104,6 +104,21 @@ pub struct FaultRecord {
     /// What the probes measured, in words: `pid 4711 is gone`, `state T (stopped)`.
     pub evidence: Vec<String>,
     pub parameters: BTreeMap<String, String>,
+    /// Of a fault that followed its role to other nodes, where it was when, the first leg first. Empty: where it was hit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<Leg>,
+}
+
+/// One leg of a fault that followed its role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// The nodes that it was on.
+    pub nodes: Vec<String>,
+    /// Other nodes, on the other side of its cuts or links.
+    pub peers: Vec<String>,
+    pub asked_ms: u64,
+    /// `None`: when the fault was.
+    pub cleared_ms: Option<u64>,
 }
 
 /// The parameter that says from whom a fault cut its nodes off.
@@ -173,6 +188,7 @@ mod tests {
                 for_ms: None,
                 evidence: Vec::new(),
                 parameters: BTreeMap::new(),
+                legs: Vec::new(),
             };
             record.note_peers(CUT_FROM, &cut_from);
             assert_eq!(record.parameters.get("cut_from").map(String::as_str), text);

@@ -39,6 +39,23 @@ pub(crate) fn group(name: &str) -> Option<Group> {
     )
 }
 
+#[test]
+fn a_group_that_is_made_in_part_or_forgotten_leaves_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (cpu, memory) = (directory.path().join("cpu"), directory.path().join("memory"));
+    fs::create_dir(&cpu).expect("made");
+    let hierarchy = Hierarchy::V1 { cpu: cpu.clone(), memory: memory.clone() };
+    assert!(Group::make(hierarchy.clone(), "g").is_err(), "half of the hierarchy is not there");
+    assert!(!cpu.join("g").exists());
+    fs::create_dir(&memory).expect("made");
+    drop(Group::make(hierarchy.clone(), "g").expect("made"));
+    assert!(!cpu.join("g").exists() && !memory.join("g").exists());
+    // Somebody else's of the same name stays.
+    fs::create_dir(memory.join("g")).expect("made");
+    assert!(Group::make(hierarchy, "g").is_err());
+    assert!(!cpu.join("g").exists() && memory.join("g").exists());
+}
+
 fn child(script: &str) -> Child {
     Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().expect("a shell")
 }

@@ -174,12 +174,17 @@ impl Reading {
 
     /// How far the clock may be ahead, at least and at most: nobody knows when it was read on the way.
     fn ahead_ns(&self) -> [i64; 2] {
-        let node_ns = self.told.node_ms * MS_NS;
+        let node_ns = self.node_ns();
         [
-            node_ns - self.told.answered_ns - MARGIN_NS,
+            node_ns.saturating_sub(self.told.answered_ns + MARGIN_NS),
             // What is told in milliseconds was cut off.
-            node_ns + MS_NS - self.told.asked_ns + MARGIN_NS,
+            node_ns.saturating_sub(self.told.asked_ns - MS_NS - MARGIN_NS),
         ]
+    }
+
+    /// A node may tell any number.
+    fn node_ns(&self) -> i64 {
+        self.told.node_ms.saturating_mul(MS_NS)
     }
 
     /// It is what all that stands comes to.
@@ -202,7 +207,7 @@ impl Reading {
 
     fn words(&self) -> String {
         let middle_ns = self.told.asked_ns + self.round_trip_ns() / 2;
-        let ahead_ns = self.told.node_ms * MS_NS + MS_NS / 2 - middle_ns;
+        let ahead_ns = self.node_ns().saturating_sub(middle_ns - MS_NS / 2);
         let trip_ms = self.round_trip_ns() as f64 / 1e6;
         let others = match self.others.as_slice() {
             [] => String::new(),

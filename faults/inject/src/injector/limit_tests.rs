@@ -97,3 +97,8 @@ fn without_a_group_nothing_is_limited() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_counter_that_was_set_back_began_anew() {
+    assert_eq!((limits::since(7, 3), limits::since(3, 3), limits::since(2, 3)), (4, 0, 2));
+}

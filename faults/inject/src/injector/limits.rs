@@ -164,8 +164,8 @@ impl Done {
 
     fn met_on_cpu(&self, group: &Group) -> io::Result<Met> {
         let (limit, now) = (group.cpu_limit()?, group.cpu_use()?);
-        let periods = now.periods - self.cpu.periods;
-        let throttled = now.throttled - self.cpu.throttled;
+        let (periods, throttled) =
+            (since(now.periods, self.cpu.periods), since(now.throttled, self.cpu.throttled));
         let share = match limit {
             Some(percent) => format!("{percent} % of a CPU"),
             None => "no limit on its CPU".to_string(),
@@ -180,7 +180,8 @@ impl Done {
 
     fn met_in_memory(&self, group: &Group) -> io::Result<Met> {
         let (limit, now) = (group.memory_limit()?, group.memory_use()?);
-        let (hits, killed) = (now.hits - self.memory.hits, now.killed - self.memory.killed);
+        let (hits, killed) =
+            (since(now.hits, self.memory.hits), since(now.killed, self.memory.killed));
         let limit_words = match limit {
             Some(bytes) => format!("of {bytes} bytes"),
             None => "of no limit".to_string(),
@@ -196,4 +197,9 @@ impl Done {
             words: format!("uses {} {limit_words}; met the limit {hits} times{deaths}", now.bytes),
         })
     }
+}
+
+/// What was counted since. Whoever may write to a counter of the kernel may have set it back; then it began anew.
+pub(super) fn since(now: u64, before: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
 }

@@ -6,6 +6,7 @@
 //!
 //! Undo: they end with the harness.
 
+use crate::open_files;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +18,10 @@ use std::time::Duration;
 const CONNECT_WAIT: Duration = Duration::from_secs(2);
 /// An ApiVersions request of version 0 with its length: correlation id 0, no client id.
 const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// Files that stay for what else this process does: the load's own connections most of all, whose failures would be told as
+/// the cluster's.
+const FILES_KEPT: u64 = 512;
 
 /// All storms of a run.
 #[derive(Debug, Default)]
@@ -60,6 +65,9 @@ impl Storms {
         wanted: u16,
         broker: SocketAddr,
     ) -> io::Result<()> {
+        let stands = |storm: &&Storm| !storm.state.ended.load(Ordering::Relaxed);
+        let standing = self.storms.values().filter(stands).map(|storm| u64::from(storm.wanted));
+        has_room(u64::from(wanted) + standing.sum::<u64>(), open_files::raise())?;
         let state = Arc::new(State::default());
         let shared = state.clone();
         std::thread::Builder::new()
@@ -114,6 +122,16 @@ impl Drop for Storms {
         for storm in self.storms.values() {
             storm.state.ended.store(true, Ordering::Relaxed);
         }
+    }
+}
+
+/// Whether so many sockets can be open at one time beside everything else.
+fn has_room(sockets: u64, files_max: Option<u64>) -> io::Result<()> {
+    match files_max {
+        Some(max) if sockets + FILES_KEPT > max => Err(io::Error::other(format!(
+            "highwater may have {max} files open (`ulimit -Hn`) and needs {FILES_KEPT} of them for itself: too few for {sockets} connections at a time"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -209,6 +227,13 @@ mod tests {
         storms.heal(1, "n1");
         assert_eq!(storms.over(1, "n1").unwrap(), "all are closed, 1 of them by the broker before");
         server.join().expect("it saw them all closed");
+    }
+
+    #[test]
+    fn a_storm_leaves_files_for_everybody_else() {
+        assert!(has_room(10_000, None).is_ok() && has_room(512, Some(1024)).is_ok());
+        let told = has_room(513, Some(1024)).unwrap_err().to_string();
+        assert!(told.contains("may have 1024 files open"), "{told}");
     }
 
     #[test]

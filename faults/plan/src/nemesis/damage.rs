@@ -247,7 +247,8 @@ impl Damage {
     ) -> bool {
         if self.hits.iter().all(|hit| hit.confirmed) {
             record.state = FaultState::Confirmed;
-            record.confirmed_ms = Some(now_ms);
+            // Of one that follows its role, in its first leg.
+            record.confirmed_ms.get_or_insert(now_ms);
             let until_ms = self.hold_ms.map(|hold| now_ms + hold);
             let beat = self.deed.rhythm().map(|rhythm| Beat {
                 rhythm,

@@ -5,9 +5,11 @@
 //! fault where it is.
 
 use super::damage::{Damage, testify};
-use super::peers::Victims;
+use super::peers::{self, Victims};
 use super::{Deed, Nemesis, Peers, Pick, Role};
-use model::fault::FaultState;
+use crate::target::Peer;
+use model::fault::{FaultState, Leg};
+use std::collections::BTreeSet;
 
 /// A fault that follows.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Following {
     pub draw: u64,
     /// Whom it is on.
     pub victims: Victims,
+    /// Whom it is on or was, in all legs together.
+    pub ever: Victims,
     /// When the leg that ends now would have ended without a move; none: it is where it belongs.
     pub moves_until_ms: Option<u64>,
 }
@@ -74,6 +78,18 @@ impl Nemesis {
         }
         let names: Vec<&str> = sought.keys().map(String::as_str).collect();
         testify(record, format!("it followed its role to {}", names.join(", ")));
+        if record.legs.is_empty() {
+            record.legs.push(leg(&following.victims, record.asked_ms.unwrap_or(now_ms)));
+        }
+        if let Some(last) = record.legs.last_mut() {
+            last.cleared_ms = record.cleared_ms;
+        }
+        record.legs.push(leg(&sought, now_ms));
+        let mut ever = following.ever.clone();
+        for (node, others) in &sought {
+            ever.entry(node.clone()).or_default().extend(others.iter().cloned());
+        }
+        peers::note(record, following.deed, &ever);
         for node in sought.keys().filter(|node| !record.nodes.contains(node)).collect::<Vec<_>>() {
             record.nodes.push(node.clone());
         }
@@ -83,6 +99,19 @@ impl Nemesis {
         self.damages.insert(id, Damage::new(id, following.deed, sought.clone(), held_ms, now_ms));
         self.changed.insert(id);
         let following = self.following.get_mut(&id).expect("it follows");
-        (following.victims, following.moves_until_ms) = (sought, None);
+        (following.victims, following.ever, following.moves_until_ms) = (sought, ever, None);
     }
+}
+
+fn leg(victims: &Victims, asked_ms: u64) -> Leg {
+    let peers: BTreeSet<String> = victims
+        .values()
+        .flatten()
+        .filter_map(|peer| match peer {
+            Peer::Node(name) => Some(name.clone()),
+            Peer::Clients => None,
+        })
+        .collect();
+    let (nodes, peers) = (victims.keys().cloned().collect(), peers.into_iter().collect());
+    Leg { nodes, peers, asked_ms, cleared_ms: None }
 }

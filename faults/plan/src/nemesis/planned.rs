@@ -76,5 +76,6 @@ fn blank(
         for_ms: None,
         evidence: Vec::new(),
         parameters,
+        legs: Vec::new(),
     }
 }

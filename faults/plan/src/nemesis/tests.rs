@@ -58,6 +58,13 @@ fn a_fault_that_follows_leaves_who_lost_the_role_and_goes_to_who_has_it() {
     let lasted_ms = record.cleared_ms.unwrap() - record.asked_ms.unwrap();
     assert!((6_000..9_000).contains(&lasted_ms), "{lasted_ms}");
     assert_eq!(record.parameters["follow"], "true");
+    // Leg after leg, and seen in effect in the first one.
+    assert!(record.confirmed_ms < Some(record.legs[1].asked_ms), "{record:?}");
+    let ends = record.legs.iter().map(|leg| leg.cleared_ms);
+    let begins = record.legs.iter().skip(1).map(|leg| Some(leg.asked_ms)).chain([None]);
+    assert!(ends.zip(begins).all(|(end, next)| end <= next && end.is_some() == next.is_some()));
+    let on: BTreeSet<&String> = record.legs.iter().flat_map(|leg| &leg.nodes).collect();
+    assert_eq!(on, record.nodes.iter().collect());
     assert!(world.hurt().is_empty());
     let still = ran(&plan(&text.replace("follow = true\n", "")), 1);
     assert_eq!(still.nemesis.records()[0].nodes.len(), 1);

@@ -1,4 +1,4 @@
-//! Runs in which an administrator changed settings, or replicas.
+//! Runs in which an administrator changed settings, or replicas, or asked for an election.
 
 use super::*;
 
@@ -41,4 +41,19 @@ fn what_was_acknowledged_with_one_replica_left_depends_on_it() {
     // It was not: the ISR had not grown again.
     let not_yet = replicas(one(), 27_000, &[1, 2, 3], &[1]).wiped("n1", 40_000);
     is(not_yet.lost(20_000, 25_000), Word::NotPromised, "no other replica was in sync");
+}
+
+#[test]
+fn an_unclean_election_that_was_asked_for_is_of_its_own_log_and_time() {
+    let asked = |log: &str, at_ms| {
+        all(2).seen(19_000, 1, 1, &[1]).fault("elect-unclean", &[log], at_ms, Destroys::Nothing)
+    };
+    let unclean = |run: Run| run.seen(22_000, 3, 2, &[3]).lost(10_000, 20_000);
+    is(unclean(asked("queue-0", 21_000)), Word::NotPromised, "unclean election");
+    is(unclean(asked("queue-1", 21_000)), Word::Broken, "");
+    is(unclean(asked("queue-0", 2_000)), Word::Broken, "");
+    // Nobody saw when it came about.
+    is(unclean(asked("queue-0", 2_000).blind(3_000)), Word::NotPromised, "unclean election");
+    let not_seen = asked("queue-0", 2_000).last_fault(|fault| fault.confirmed_ms = None);
+    is(unclean(not_seen), Word::NotPromised, "unclean election");
 }

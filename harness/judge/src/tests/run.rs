@@ -175,6 +175,7 @@ impl Run {
             for_ms: None,
             evidence: vec!["pid 1 is gone".into()],
             parameters: BTreeMap::new(),
+            legs: Vec::new(),
         });
         self
     }

@@ -103,3 +103,13 @@ fn several_on_one_node_are_proved_each_and_end_in_any_order() {
         assert_eq!(node.table, Some(Table::TRUE));
     }
 }
+
+#[test]
+fn a_time_beyond_all_numbers_is_wrong_and_no_more() {
+    for node_ms in [i64::MAX, i64::MIN] {
+        let asked_ns = clock::true_ns();
+        let told = Told { node_ms, asked_ns, answered_ns: asked_ns + MS_NS };
+        let reading = Reading { told, table: Table::TRUE, own_ns: 0, others: Vec::new() };
+        assert!(reading.agrees().unwrap_err().contains("where it should be 0.000 s"));
+    }
+}
