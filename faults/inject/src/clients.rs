@@ -1,5 +1,6 @@
 //! What deeds on clients need of whoever runs the load.
 
+use std::collections::BTreeMap;
 use std::io;
 
 /// The load's clients.
@@ -13,6 +14,14 @@ pub trait Clients {
     fn revive_producer(&mut self, producer: &str) -> io::Result<()>;
 
     fn producer(&self, producer: &str) -> io::Result<ProducerLife>;
+
+    /// Whoever is in this place of the group is to stand still as soon as it works on something.
+    fn stall_member(&mut self, place: &str) -> io::Result<()>;
+
+    /// It is to go on.
+    fn wake_member(&mut self, place: &str) -> io::Result<()>;
+
+    fn member(&self, place: &str) -> io::Result<MemberLife>;
 }
 
 /// What a producer says of its sessions.
@@ -22,4 +31,15 @@ pub enum ProducerLife {
     Sends { session: u32 },
     /// The session that was killed, and how many of its sends were open then.
     Killed { session: u32, open: u64 },
+}
+
+/// What a member of the group says of itself, and the others of what was its.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberLife {
+    /// It polls, and its group has given it these partitions.
+    Polls { session: u32, partitions: Vec<u32> },
+    /// It has not polled since it joined, or since it stood still, or has heard that it lost what it had.
+    Waits { session: u32 },
+    /// It stands still. Of the partitions that it had, which ones the group has given to whom, and which ones to nobody else.
+    Stands { session: u32, given: BTreeMap<String, Vec<u32>>, kept: Vec<u32> },
 }

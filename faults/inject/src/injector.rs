@@ -11,6 +11,7 @@ mod ended;
 mod files;
 mod limits;
 mod processes;
+mod stalls;
 mod storms;
 mod surgery;
 mod topic;
@@ -33,6 +34,7 @@ use plan::deed::{Deed, Resource};
 use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
+use stalls::Stalls;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -120,6 +122,7 @@ pub struct Injector {
     clocks: Clocks,
     changes: Changes,
     sessions: Sessions,
+    stalls: Stalls,
     storms: Storms,
 }
 
@@ -129,8 +132,21 @@ impl Injector {
         let (files, cuts) = (Files::default(), Cuts::default());
         let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
         let (clocks, changes) = (Clocks::default(), Changes::default());
-        let (sessions, storms) = (Sessions::default(), Storms::default());
-        Injector { deeds, processes, files, limits, cuts, links, clocks, changes, sessions, storms }
+        let (sessions, stalls, storms) =
+            (Sessions::default(), Stalls::default(), Storms::default());
+        Injector {
+            deeds,
+            processes,
+            files,
+            limits,
+            cuts,
+            links,
+            clocks,
+            changes,
+            sessions,
+            stalls,
+            storms,
+        }
     }
 
     /// Carries an action out and answers it.
@@ -193,6 +209,10 @@ impl Injector {
         matches!(self.deed(fault), Some(Deed::Client(ClientDeed::ConnectionStorm { .. })))
     }
 
+    fn is_stall_of_member(&self, fault: u32) -> bool {
+        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::StallConsumer { .. })))
+    }
+
     fn inject(
         &mut self,
         fault: u32,
@@ -213,6 +233,9 @@ impl Injector {
         match deed {
             Deed::Client(ClientDeed::KillProducer) => {
                 return self.sessions.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::StallConsumer { .. }) => {
+                return self.stalls.inject(fault, node, clients(nodes)?);
             }
             Deed::Client(ClientDeed::ConnectionStorm { sockets }) => {
                 let broker = nodes
@@ -267,7 +290,10 @@ impl Injector {
             (Some(Resource::Clients), _) => {
                 self.storms.heal(fault, node);
                 match nodes.clients() {
-                    Some(clients) => self.sessions.heal(fault, node, clients),
+                    Some(clients) => {
+                        self.stalls.heal(fault, node, clients)?;
+                        self.sessions.heal(fault, node, clients)
+                    }
                     // Nothing can have been done to one.
                     None => Ok(()),
                 }
@@ -308,7 +334,10 @@ impl Injector {
             Some(Resource::Clients) if self.is_storm(fault) => self.storms.in_effect(fault, node),
             Some(Resource::Clients) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                self.sessions.in_effect(fault, node, clients)
+                match self.is_stall_of_member(fault) {
+                    true => self.stalls.in_effect(fault, node, clients),
+                    false => self.sessions.in_effect(fault, node, clients),
+                }
             }
         }
     }
@@ -334,7 +363,10 @@ impl Injector {
             (Some(Resource::Clients), _) if self.is_storm(fault) => self.storms.over(fault, node),
             (Some(Resource::Clients), _) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                self.sessions.over(fault, node, clients)
+                match self.is_stall_of_member(fault) {
+                    true => self.stalls.over(fault, node, clients),
+                    false => self.sessions.over(fault, node, clients),
+                }
             }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),

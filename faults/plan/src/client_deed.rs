@@ -4,11 +4,14 @@
 //! are done to clients count as no damage to a node. Not here: how a client is told.
 
 use crate::deed::{DeedName, Value};
+use crate::units::Millis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientDeed {
     /// A producer's session ends with what it has open. Healed by another session in its place.
     KillProducer,
+    /// A member of the group polls nothing, which its group bears for so long. Healed by polling again.
+    StallConsumer { grace: Millis },
     /// So many connections to a broker are opened and held. Healed by closing them.
     ConnectionStorm { sockets: u16 },
 }
@@ -17,6 +20,7 @@ impl ClientDeed {
     pub fn name(self) -> DeedName {
         match self {
             ClientDeed::KillProducer => DeedName::KillProducer,
+            ClientDeed::StallConsumer { .. } => DeedName::StallConsumer,
             ClientDeed::ConnectionStorm { .. } => DeedName::ConnectionStorm,
         }
     }
@@ -24,7 +28,7 @@ impl ClientDeed {
     /// It is done to clients of the load, not to a node.
     pub fn hits_clients(self) -> bool {
         match self {
-            ClientDeed::KillProducer => true,
+            ClientDeed::KillProducer | ClientDeed::StallConsumer { .. } => true,
             ClientDeed::ConnectionStorm { .. } => false,
         }
     }
@@ -33,6 +37,8 @@ impl ClientDeed {
     pub fn takes_ms(self) -> u64 {
         match self {
             ClientDeed::KillProducer => 0,
+            // Then its group has to give its partitions to others.
+            ClientDeed::StallConsumer { grace } => grace.0 + 10_000,
             // A broker whose backlog is full has connections wait.
             ClientDeed::ConnectionStorm { .. } => 10_000,
         }
@@ -42,6 +48,7 @@ impl ClientDeed {
     pub fn parameters(self) -> Vec<(&'static str, Value)> {
         match self {
             ClientDeed::KillProducer => Vec::new(),
+            ClientDeed::StallConsumer { grace } => vec![("grace", Value::Text(grace.to_string()))],
             ClientDeed::ConnectionStorm { sockets } => {
                 vec![("sockets", Value::Number(sockets.into()))]
             }

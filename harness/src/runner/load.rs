@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 use clients::producer::{self, Life, Mortal, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
+use clients::seat::{Seat, Sitter, Stance};
 use clients::transactor::{self, TransactorTask};
 use clients::{History, Partitions};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
 use inject::Clients;
-use inject::clients::ProducerLife;
+use inject::clients::{MemberLife, ProducerLife};
 use model::history::TopicRef;
 use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
@@ -191,11 +192,31 @@ pub fn reader_task(
 }
 
 /// The clients of a load that faults may be about.
-pub struct Mortals(BTreeMap<String, Mortal>);
+pub struct Mortals {
+    producers: BTreeMap<String, Mortal>,
+    /// Places of the group.
+    seats: BTreeMap<String, Seat>,
+}
 
 impl Mortals {
     fn find(&self, producer: &str) -> io::Result<&Mortal> {
-        self.0.get(producer).ok_or_else(|| io::Error::other("the load has no such producer"))
+        let found = self.producers.get(producer);
+        found.ok_or_else(|| io::Error::other("the load has no such producer"))
+    }
+
+    fn seat(&self, place: &str) -> io::Result<&Seat> {
+        let found = self.seats.get(place);
+        found.ok_or_else(|| io::Error::other("the load's group has no such place"))
+    }
+
+    /// Who polls and says that the group gave it this partition.
+    fn owner(&self, partition: u32) -> Option<&String> {
+        let owns = |seat: &Seat| {
+            seat.sitter().is_some_and(|sitter| {
+                sitter.stance == Stance::Polls && sitter.partitions.contains(&partition)
+            })
+        };
+        self.seats.iter().find(|(_, seat)| owns(seat)).map(|(name, _)| name)
     }
 }
 
@@ -217,6 +238,35 @@ impl Clients for Mortals {
             None => Err(io::Error::other("its sessions can't be killed")),
         }
     }
+
+    fn stall_member(&mut self, place: &str) -> io::Result<()> {
+        self.seat(place).map(Seat::stall)
+    }
+
+    fn wake_member(&mut self, place: &str) -> io::Result<()> {
+        self.seat(place).map(Seat::wake)
+    }
+
+    fn member(&self, place: &str) -> io::Result<MemberLife> {
+        let nobody = || io::Error::other("nobody is in this place of the group yet");
+        let Sitter { session, stance, partitions } =
+            self.seat(place)?.sitter().ok_or_else(nobody)?;
+        let session = session.0;
+        Ok(match stance {
+            Stance::Joins => MemberLife::Waits { session },
+            Stance::Polls => MemberLife::Polls { session, partitions },
+            Stance::Stands => {
+                let (mut given, mut kept) = (BTreeMap::<String, Vec<u32>>::new(), Vec::new());
+                for partition in partitions {
+                    match self.owner(partition) {
+                        Some(heir) => given.entry(heir.clone()).or_default().push(partition),
+                        None => kept.push(partition),
+                    }
+                }
+                MemberLife::Stands { session, given, kept }
+            }
+        })
+    }
 }
 
 impl Load {
@@ -225,7 +275,10 @@ impl Load {
         let named = |(number, producer): (usize, &RunningProducer)| {
             (format!("p{}", number + 1), producer.mortal())
         };
-        Mortals(self.producers.iter().enumerate().map(named).collect())
+        Mortals {
+            producers: self.producers.iter().enumerate().map(named).collect(),
+            seats: self.members.iter().flat_map(Members::seats).collect(),
+        }
     }
 
     /// What every reader was started with.

@@ -11,7 +11,7 @@ use crate::producer::{SessionTask, ToSend, send_all};
 use crate::transaction::{CALL_WAIT, Transactional, Wanted};
 use generator::random::Random;
 use model::history::{Ending, Event, LogRef, RecordId, TopicRef};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -68,7 +68,7 @@ impl Copier {
                 return ControlFlow::Break(());
             }
         };
-        let ended = work_until_told(order, |dies| self.round(&mut own, &mut member, dies));
+        let ended = work_until_told(order, |dies| self.round(&mut own, &mut member, order, dies));
         own.close();
         member.close(ended == Some(Order::Leave));
         match ended {
@@ -82,6 +82,7 @@ impl Copier {
         &mut self,
         own: &mut Transactional,
         member: &mut Member,
+        order: &Standing,
         dies: bool,
     ) -> ControlFlow<(), bool> {
         let since = self.history.now();
@@ -91,7 +92,10 @@ impl Copier {
             return ControlFlow::Break(());
         }
         let (first, next) = handed.bounds();
-        if next.is_empty() || handed.is_anothers {
+        // Of the time when it was handed them: one that was thrown out of its group since is to be known as what it was. Asked
+        // later, the library names no member at all, and a coordinator takes that for a client that has no group.
+        let membership = member.consumer.group_metadata();
+        if next.is_empty() || handed.is_anothers || member.consumer.assignment_lost() {
             member.note(&handed);
             member.back_to(&first);
             own.client.poll(Duration::ZERO);
@@ -102,9 +106,12 @@ impl Copier {
         let aborts = self.task.random.below(1000) < self.task.aborts_per_mille;
         let done = begun.and_then(|()| {
             self.copy(own, member, &handed);
+            if !dies {
+                member.task.seat.stand_still(order);
+            }
             match dies || aborts {
                 true => Ok(()),
-                false => self.hand_in(own, member, transaction, &next),
+                false => self.hand_in(own, member, membership, transaction, &next),
             }
         });
         if dies {
@@ -151,6 +158,7 @@ impl Copier {
         &self,
         own: &Transactional,
         member: &Member,
+        membership: Option<ConsumerGroupMetadata>,
         transaction: u64,
         next: &BTreeMap<u32, i64>,
     ) -> Result<(), KafkaError> {
@@ -165,7 +173,7 @@ impl Copier {
         self.history.record(self.history.now(), asked);
         self.history.commit();
         // It has been handed records, and so it is a member.
-        let membership = member.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
+        let membership = membership.ok_or(KafkaError::Canceled)?;
         own.asked_until_told(|| {
             own.client.send_offsets_to_transaction(&list, &membership, CALL_WAIT)
         })

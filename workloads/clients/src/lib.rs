@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod producer;
 pub mod profile;
 pub mod reader;
+pub mod seat;
 mod transaction;
 pub mod transactor;
 

@@ -76,6 +76,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clients::MemberLife;
 
     /// A producer that dies, and comes back, when the test says so.
     struct Fake {
@@ -99,6 +100,18 @@ mod tests {
                 "p1" => Ok(self.life),
                 _ => Err(io::Error::other("no producer of this name")),
             }
+        }
+
+        fn stall_member(&mut self, _: &str) -> io::Result<()> {
+            unreachable!("this is about producers")
+        }
+
+        fn wake_member(&mut self, _: &str) -> io::Result<()> {
+            unreachable!("this is about producers")
+        }
+
+        fn member(&self, _: &str) -> io::Result<MemberLife> {
+            unreachable!("this is about producers")
         }
     }
 

@@ -118,7 +118,7 @@ impl Checker<'_> {
             | DeedName::ElectUnclean
             | DeedName::DeleteRecords
             | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
-            DeedName::KillProducer | DeedName::ConnectionStorm => {
+            DeedName::KillProducer | DeedName::StallConsumer | DeedName::ConnectionStorm => {
                 Deed::Client(self.client_deed(path, name, raw, plan)?)
             }
         };
