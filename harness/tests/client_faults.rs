@@ -51,6 +51,15 @@ for = "1s"
 "#;
 const OF_GROUPS: [&str; 4] = ["--set", "workload.consumers=3", "--set", "topic.partitions=6"];
 
+const FENCED: &str = r#"
+[[fault]]
+name = "fence"
+from = "500ms"
+for = "500ms"
+every = "2s"
+count = 2
+"#;
+
 const STORM: &str = r#"
 [[fault]]
 name = "connection-storm"
@@ -166,6 +175,35 @@ fn what_a_member_that_was_thrown_out_copied_is_copied_once_all_the_same() {
     let more = [target, &["--set", "workload.name=exactly-once"], &OF_GROUPS].concat();
     let (_, verdict) = run(STALLED, &more);
     assert_thrown_out_and_back(&verdict);
+}
+
+#[test]
+fn a_session_whose_transactional_id_another_takes_is_told_so_and_its_transaction_comes_to_nothing()
+{
+    let Some(target) = place::kafka() else { return };
+    for (workload, client) in [("transactions", "producer"), ("exactly-once", "member")] {
+        let name = format!("workload.name={workload}");
+        // Nobody but the fault takes an id.
+        let more = [target, &["--set", &name, "--set", "workload.churn=0s"]].concat();
+        let (place, verdict) = run(FENCED, &more);
+        let lines = history(&place);
+        for fault in verdict["faults"].as_array().expect("faults") {
+            assert_eq!(fault["role"], client);
+            let told = evidence(fault);
+            assert!(told[0].contains(" took the transactional id of session "), "{told:?}");
+            assert!(told[0].ends_with(", which was told Fenced"), "{told:?}");
+            assert!(told[1].contains(" committed under the id since, the last by"), "{told:?}");
+            // The last transaction of the first session was not committed.
+            let words: Vec<&str> =
+                told[0].trim_end_matches(", which was told Fenced").split(' ').collect();
+            let first: u64 = words.last().and_then(|word| word.parse().ok()).expect("a session");
+            let of_first = lines
+                .iter()
+                .filter(|line| line["event"] == "transaction_ended" && line["session"] == first);
+            let ending = of_first.last().expect("it had one")["ending"].clone();
+            assert_ne!(ending, "committed", "{told:?}");
+        }
+    }
 }
 
 #[test]

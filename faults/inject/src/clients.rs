@@ -22,6 +22,15 @@ pub trait Clients {
     fn wake_member(&mut self, place: &str) -> io::Result<()>;
 
     fn member(&self, place: &str) -> io::Result<MemberLife>;
+
+    /// A second session is to take the client's transactional id as soon as it has a transaction open; it is to go on as if
+    /// nothing had happened.
+    fn fence(&mut self, client: &str) -> io::Result<()>;
+
+    /// No more, unless it has begun.
+    fn stop_fencing(&mut self, client: &str) -> io::Result<()>;
+
+    fn fencing(&self, client: &str) -> io::Result<Fencing>;
 }
 
 /// What a producer says of its sessions.
@@ -42,4 +51,24 @@ pub enum MemberLife {
     Waits { session: u32 },
     /// It stands still. Of the partitions that it had, which ones the group has given to whom, and which ones to nobody else.
     Stands { session: u32, given: BTreeMap<String, Vec<u32>>, kept: Vec<u32> },
+}
+
+/// What is known of a transactional id that another session was to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fencing {
+    Unasked,
+    Asked,
+    /// The session whose id is taken has not tried anything since.
+    Begun {
+        first: u32,
+    },
+    /// It has. `error`: what its library then called fatal; and how many transactions were committed under the id since, the
+    /// last one by whom.
+    Tried {
+        first: u32,
+        second: u32,
+        error: Option<String>,
+        last: u32,
+        transactions: u64,
+    },
 }

@@ -8,6 +8,9 @@ mod clients;
 mod clocks;
 mod disk;
 mod ended;
+#[cfg(test)]
+mod fake_clients;
+mod fences;
 mod files;
 mod limits;
 mod processes;
@@ -27,6 +30,7 @@ use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
 use clients::Sessions;
 use clocks::Clocks;
+use fences::Fences;
 use files::Files;
 use limits::Limits;
 use plan::client_deed::ClientDeed;
@@ -123,6 +127,7 @@ pub struct Injector {
     changes: Changes,
     sessions: Sessions,
     stalls: Stalls,
+    fences: Fences,
     storms: Storms,
 }
 
@@ -145,6 +150,7 @@ impl Injector {
             changes,
             sessions,
             stalls,
+            fences: Fences::default(),
             storms,
         }
     }
@@ -205,12 +211,15 @@ impl Injector {
         self.deeds.get(&fault).map(|deed| deed.resource())
     }
 
-    fn is_storm(&self, fault: u32) -> bool {
-        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::ConnectionStorm { .. })))
+    fn of_client(&self, fault: u32) -> Option<ClientDeed> {
+        match self.deed(fault) {
+            Some(Deed::Client(deed)) => Some(deed),
+            _ => None,
+        }
     }
 
-    fn is_stall_of_member(&self, fault: u32) -> bool {
-        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::StallConsumer { .. })))
+    fn is_storm(&self, fault: u32) -> bool {
+        matches!(self.of_client(fault), Some(ClientDeed::ConnectionStorm { .. }))
     }
 
     fn inject(
@@ -236,6 +245,9 @@ impl Injector {
             }
             Deed::Client(ClientDeed::StallConsumer { .. }) => {
                 return self.stalls.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::Fence) => {
+                return self.fences.inject(fault, node, clients(nodes)?);
             }
             Deed::Client(ClientDeed::ConnectionStorm { sockets }) => {
                 let broker = nodes
@@ -292,6 +304,7 @@ impl Injector {
                 match nodes.clients() {
                     Some(clients) => {
                         self.stalls.heal(fault, node, clients)?;
+                        self.fences.heal(fault, node, clients)?;
                         self.sessions.heal(fault, node, clients)
                     }
                     // Nothing can have been done to one.
@@ -334,9 +347,12 @@ impl Injector {
             Some(Resource::Clients) if self.is_storm(fault) => self.storms.in_effect(fault, node),
             Some(Resource::Clients) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                match self.is_stall_of_member(fault) {
-                    true => self.stalls.in_effect(fault, node, clients),
-                    false => self.sessions.in_effect(fault, node, clients),
+                match self.of_client(fault) {
+                    Some(ClientDeed::StallConsumer { .. }) => {
+                        self.stalls.in_effect(fault, node, clients)
+                    }
+                    Some(ClientDeed::Fence) => self.fences.in_effect(fault, node, clients),
+                    _ => self.sessions.in_effect(fault, node, clients),
                 }
             }
         }
@@ -363,9 +379,12 @@ impl Injector {
             (Some(Resource::Clients), _) if self.is_storm(fault) => self.storms.over(fault, node),
             (Some(Resource::Clients), _) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                match self.is_stall_of_member(fault) {
-                    true => self.stalls.over(fault, node, clients),
-                    false => self.sessions.over(fault, node, clients),
+                match self.of_client(fault) {
+                    Some(ClientDeed::StallConsumer { .. }) => {
+                        self.stalls.over(fault, node, clients)
+                    }
+                    Some(ClientDeed::Fence) => self.fences.over(fault, node, clients),
+                    _ => self.sessions.over(fault, node, clients),
                 }
             }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),

@@ -4,6 +4,7 @@ use super::members::Members;
 use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
+use clients::fencing::{self, TransactionalId};
 use clients::producer::{self, Life, Mortal, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
@@ -14,7 +15,7 @@ use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
 use inject::Clients;
-use inject::clients::{MemberLife, ProducerLife};
+use inject::clients::{Fencing, MemberLife, ProducerLife};
 use model::history::TopicRef;
 use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
@@ -44,6 +45,8 @@ pub struct Load {
     producers: Vec<RunningProducer>,
     readers: Vec<RunningReader>,
     members: Option<Members>,
+    /// Of those that have one.
+    ids: BTreeMap<String, TransactionalId>,
 }
 
 pub(super) fn client_profile(plan: &Plan) -> Profile {
@@ -71,6 +74,7 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
             readers.push(reader.context("cannot start a reader")?);
         }
     }
+    let mut ids: BTreeMap<_, _> = members.iter().flat_map(Members::ids).collect();
     let mut producers = Vec::new();
     for number in 1..=plan.workload.producers {
         let task = producer_task(plan, shared, number, &filler);
@@ -80,12 +84,13 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
             }
             WorkloadName::Transactions => {
                 let task = transactor_task(plan, topic, shared, number, task);
+                ids.insert(format!("p{number}"), task.id.clone());
                 transactor::start(task, history.clone())
             }
         };
         producers.push(producer.context("cannot start a producer")?);
     }
-    Ok(Load { producers, readers, members })
+    Ok(Load { producers, readers, members, ids })
 }
 
 fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>) -> ProducerTask {
@@ -144,6 +149,7 @@ fn transactor_task(
     let workload = &plan.workload;
     TransactorTask {
         reader: reader_task(plan, TOPIC, topic, shared, format!("t{number}")),
+        id: TransactionalId::default(),
         records_max: transaction_records_max(plan),
         aborts_per_mille: aborts_per_mille(plan),
         fenced_every: workload
@@ -196,6 +202,7 @@ pub struct Mortals {
     producers: BTreeMap<String, Mortal>,
     /// Places of the group.
     seats: BTreeMap<String, Seat>,
+    ids: BTreeMap<String, TransactionalId>,
 }
 
 impl Mortals {
@@ -207,6 +214,11 @@ impl Mortals {
     fn seat(&self, place: &str) -> io::Result<&Seat> {
         let found = self.seats.get(place);
         found.ok_or_else(|| io::Error::other("the load's group has no such place"))
+    }
+
+    fn id(&self, client: &str) -> io::Result<&TransactionalId> {
+        let found = self.ids.get(client);
+        found.ok_or_else(|| io::Error::other("it has no transactional id"))
     }
 
     /// Who polls and says that the group gave it this partition.
@@ -267,6 +279,29 @@ impl Clients for Mortals {
             }
         })
     }
+
+    fn fence(&mut self, client: &str) -> io::Result<()> {
+        self.id(client).map(TransactionalId::fence)
+    }
+
+    fn stop_fencing(&mut self, client: &str) -> io::Result<()> {
+        self.id(client).map(TransactionalId::leave_alone)
+    }
+
+    fn fencing(&self, client: &str) -> io::Result<Fencing> {
+        Ok(match self.id(client)?.fencing() {
+            fencing::Fencing::Unasked => Fencing::Unasked,
+            fencing::Fencing::Asked => Fencing::Asked,
+            fencing::Fencing::Begun { first } => Fencing::Begun { first: first.0 },
+            fencing::Fencing::Tried { first, second, error, since } => Fencing::Tried {
+                first: first.0,
+                second: second.0,
+                error,
+                last: since.session.0,
+                transactions: since.transactions,
+            },
+        })
+    }
 }
 
 impl Load {
@@ -278,6 +313,7 @@ impl Load {
         Mortals {
             producers: self.producers.iter().enumerate().map(named).collect(),
             seats: self.members.iter().flat_map(Members::seats).collect(),
+            ids: self.ids.clone(),
         }
     }
 

@@ -7,6 +7,7 @@ use super::up::MadeTopic;
 use anyhow::{Context, Result};
 use clients::History;
 use clients::copier::{self, CopierTask};
+use clients::fencing::TransactionalId;
 use clients::member::{self, MemberTask, RunningMember};
 use clients::profile::{self, ProducerChoice};
 use clients::seat::Seat;
@@ -31,6 +32,7 @@ pub struct Members {
     running: Arc<Mutex<Vec<Placed>>>,
     /// The places, in their order.
     seats: Vec<Seat>,
+    ids: Vec<TransactionalId>,
     /// Dropped, it ends the coming and going.
     stop: Option<Sender<()>>,
     churn: Option<JoinHandle<()>>,
@@ -48,6 +50,8 @@ struct Recipe {
     shared: Shared,
     filler: Arc<Filler>,
     seats: Vec<Seat>,
+    /// Of the places, in a group that copies.
+    ids: Vec<TransactionalId>,
 }
 
 impl Recipe {
@@ -103,6 +107,7 @@ impl Recipe {
             member,
             random: Random::new(shared.seed, &format!("copies/{name}")),
             producer: load::session_task(plan, shared, name, topic, &choice, &self.filler),
+            id: self.ids[place as usize - 1].clone(),
             to: COPY,
             records_max: load::transaction_records_max(plan),
             aborts_per_mille: load::aborts_per_mille(plan),
@@ -124,6 +129,7 @@ impl Members {
             shared: shared.clone(),
             filler: filler.clone(),
             seats: (1..=plan.workload.consumers).map(|_| Seat::default()).collect(),
+            ids: (1..=plan.workload.consumers).map(|_| TransactionalId::default()).collect(),
         };
         let history: Arc<dyn History> = shared.recorder.clone();
         let mut running = Vec::new();
@@ -134,7 +140,7 @@ impl Members {
         let (stop, stopped) = channel();
         let period = Duration::from_millis(plan.workload.churn.map_or(0, |churn| churn.0));
         let task = recipe.member("committed".into(), Seat::default());
-        let seats = recipe.seats.clone();
+        let (seats, ids) = (recipe.seats.clone(), recipe.ids.clone());
         let churn = (!period.is_zero()).then(|| {
             let running = running.clone();
             let mut number = plan.workload.consumers;
@@ -148,12 +154,17 @@ impl Members {
                 })
                 .expect("the operating system refused a thread")
         });
-        Ok(Members { running, seats, stop: Some(stop), churn, task, history })
+        Ok(Members { running, seats, ids, stop: Some(stop), churn, task, history })
     }
 
     /// The places of the group by their names, `m1` and so on: those of whoever sat there first.
     pub fn seats(&self) -> impl Iterator<Item = (String, Seat)> {
         self.seats.iter().zip(1..).map(|(seat, number)| (format!("m{number}"), seat.clone()))
+    }
+
+    /// Their transactional ids, which nobody uses in a group that does not copy.
+    pub fn ids(&self) -> impl Iterator<Item = (String, TransactionalId)> {
+        self.ids.iter().zip(1..).map(|(id, number)| (format!("m{number}"), id.clone()))
     }
 
     /// All leave, and the coordinator is asked where the group stands. Done once.

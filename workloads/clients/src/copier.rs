@@ -6,6 +6,7 @@
 //! id, where the coordinator says that the group stands. Not here: how often a record may have been copied.
 
 use crate::History;
+use crate::fencing::TransactionalId;
 use crate::member::{Handed, Member, MemberTask, Order, RunningMember, Standing, work_until_told};
 use crate::producer::{SessionTask, ToSend, send_all};
 use crate::transaction::{CALL_WAIT, Transactional, Wanted};
@@ -31,6 +32,8 @@ pub struct CopierTask {
     pub records_max: u64,
     /// Transactions that are aborted on purpose, of a thousand.
     pub aborts_per_mille: u64,
+    /// The id that its sessions are under.
+    pub id: TransactionalId,
     pub random: Random,
 }
 
@@ -93,7 +96,7 @@ impl Copier {
         }
         let (first, next) = handed.bounds();
         // Of the time when it was handed them: one that was thrown out of its group since is to be known as what it was. Asked
-        // later, the library names no member at all, and a coordinator takes that for a client that has no group.
+        // later, the library names no member at all.
         let membership = member.consumer.group_metadata();
         if next.is_empty() || handed.is_anothers || member.consumer.assignment_lost() {
             member.note(&handed);
@@ -104,10 +107,17 @@ impl Copier {
         let (transaction, begun) = own.begin(member.task.reader.session, since);
         member.note(&handed);
         let aborts = self.task.random.below(1000) < self.task.aborts_per_mille;
+        let (mut asked, mut other) = (false, None);
         let done = begun.and_then(|()| {
             self.copy(own, member, &handed);
             if !dies {
                 member.task.seat.stand_still(order);
+                asked = self.task.id.begins(own.session());
+            }
+            if asked {
+                // The old session goes on as if nothing had happened: a zombie.
+                let is_stopped = || order.get() != Order::GoOn;
+                other = Transactional::open(&self.task.producer, &self.history, &is_stopped);
             }
             match dies || aborts {
                 true => Ok(()),
@@ -123,7 +133,15 @@ impl Copier {
             (false, true) => Wanted::Abort,
             (false, false) => Wanted::Commit,
         };
-        match own.end(transaction, wanted, done.err()) {
+        let ending = own.end(transaction, wanted, done.err());
+        if asked {
+            self.task.id.tried(&own.client, other.as_ref().map(Transactional::session));
+        }
+        if let Some(other) = other {
+            other.close();
+        }
+        self.task.id.transacted(own.session(), ending);
+        match ending {
             Ending::Committed => member.stands_at(&next),
             Ending::Aborted if dies => {}
             Ending::Aborted => member.back_to(&first),

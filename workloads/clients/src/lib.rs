@@ -10,6 +10,7 @@
 )]
 
 pub mod copier;
+pub mod fencing;
 mod library;
 pub mod member;
 pub mod outcome;

@@ -85,46 +85,9 @@ fn partitions_in_words(partitions: &[u32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_clients::Fake;
     use super::*;
-    use crate::clients::ProducerLife;
     use std::collections::BTreeMap;
-
-    /// A member that is what the test says.
-    struct Fake {
-        life: MemberLife,
-        told: Vec<&'static str>,
-    }
-
-    impl Clients for Fake {
-        fn kill_producer(&mut self, _: &str) -> io::Result<()> {
-            unreachable!("this is about members")
-        }
-
-        fn revive_producer(&mut self, _: &str) -> io::Result<()> {
-            unreachable!("this is about members")
-        }
-
-        fn producer(&self, _: &str) -> io::Result<ProducerLife> {
-            unreachable!("this is about members")
-        }
-
-        fn stall_member(&mut self, _: &str) -> io::Result<()> {
-            self.told.push("stall");
-            Ok(())
-        }
-
-        fn wake_member(&mut self, _: &str) -> io::Result<()> {
-            self.told.push("wake");
-            Ok(())
-        }
-
-        fn member(&self, place: &str) -> io::Result<MemberLife> {
-            match place {
-                "m1" => Ok(self.life.clone()),
-                _ => Err(io::Error::other("no member of this name")),
-            }
-        }
-    }
 
     #[test]
     fn a_member_is_stalled_when_others_have_what_it_had_and_over_when_it_has_some_again() {
@@ -138,16 +101,16 @@ mod tests {
             },
             kept: kept.to_vec(),
         };
-        let mut load = Fake { life: polls(&[0, 1]), told: Vec::new() };
+        let mut load = Fake { member: polls(&[0, 1]), ..Fake::default() };
         let mut stalls = Stalls::default();
         assert!(stalls.inject(1, "m7", &mut load).is_err(), "a stranger");
         stalls.inject(1, "m1", &mut load).unwrap();
         assert!(stalls.in_effect(1, "m1", &load).unwrap_err().contains("nothing to work on"));
         for (given, kept) in [(&[][..], &[0, 1][..]), (&[0], &[1])] {
-            load.life = stands(given, kept);
+            load.member = stands(given, kept);
             assert!(stalls.in_effect(1, "m1", &load).unwrap_err().contains("nobody else"));
         }
-        load.life = stands(&[0, 1], &[]);
+        load.member = stands(&[0, 1], &[]);
         assert_eq!(
             stalls.in_effect(1, "m1", &load).unwrap(),
             "session 4 stands still, m2 was given its partitions 0 1"
@@ -155,10 +118,10 @@ mod tests {
         assert!(stalls.over(1, "m1", &load).is_err(), "it stands");
         stalls.heal(1, "m1", &mut load).unwrap();
         for life in [MemberLife::Waits { session: 4 }, polls(&[])] {
-            load.life = life;
-            assert!(stalls.over(1, "m1", &load).is_err(), "{:?}", load.life);
+            load.member = life;
+            assert!(stalls.over(1, "m1", &load).is_err(), "{:?}", load.member);
         }
-        load.life = polls(&[1]);
+        load.member = polls(&[1]);
         assert_eq!(
             stalls.over(1, "m1", &load).unwrap(),
             "session 4 polls, and its group gave it partition 1"

@@ -31,13 +31,21 @@ impl Checker<'_> {
     ) -> Option<ClientDeed> {
         if name == DeedName::KillProducer {
             if plan.workload.name.is_transactional() {
-                let message = "producers with transactions are not killed: `churn` fences them";
-                self.wrong(path, message, "another workload, or churn = \"5s\" in [workload]");
+                let message = "producers with transactions are not killed: `fence` takes their ids";
+                self.wrong(path, message, "another workload, or name = \"fence\"");
             }
             return Some(ClientDeed::KillProducer);
         }
         if name == DeedName::StallConsumer {
             return self.stall_consumer(path, raw, plan);
+        }
+        if name == DeedName::Fence {
+            if !plan.workload.name.needs_transactions() {
+                let message = "nobody has a transactional id in this workload";
+                let help = "[workload] name = \"transactions\", or \"exactly-once\"";
+                self.wrong(path, message, help);
+            }
+            return Some(ClientDeed::Fence);
         }
         let sockets = raw.sockets.take().unwrap_or(SOCKETS_DEFAULT);
         let fits =
@@ -83,9 +91,13 @@ impl Checker<'_> {
         path: &str,
         deed: ClientDeed,
         on: Option<&str>,
+        plan: &Plan,
     ) -> Option<Role> {
         let clients = match deed {
             ClientDeed::StallConsumer { .. } => [Role::Member].as_slice(),
+            // Of copies the members have the ids.
+            ClientDeed::Fence if plan.workload.name.has_group() => &[Role::Member],
+            ClientDeed::Fence => &[Role::Producer, Role::Producers],
             ClientDeed::KillProducer | ClientDeed::ConnectionStorm { .. } => {
                 &[Role::Producer, Role::Producers]
             }

@@ -46,6 +46,23 @@ fn a_stalled_member_says_how_long_all_members_may_go_without_polling() {
 }
 
 #[test]
+fn a_fence_is_on_whoever_has_the_transactional_ids() {
+    for (workload, on) in [("transactions", Role::Producer), ("exactly-once", Role::Member)] {
+        let text = format!(
+            "schema = 1\nname = \"x\"\n[target]\nkind = \"kafka\"\n[workload]\nname = \"{workload}\"\n\
+             [[fault]]\nname = \"fence\"\n"
+        );
+        let plan = load("p.toml", &text, &[]).unwrap_or_else(|e| panic!("{e}")).plan;
+        let resolved = plan.to_toml();
+        assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, plan, "{resolved}");
+        assert_eq!(
+            (plan.faults[0].deed, &plan.faults[0].on),
+            (Deed::Client(ClientDeed::Fence), &on)
+        );
+    }
+}
+
+#[test]
 fn a_fault_of_clients_that_makes_no_sense_is_refused_with_help() {
     let of = |name: &str, more: &str| {
         format!("schema = 1\nname = \"x\"\n[[fault]]\nname = \"{name}\"\n{more}\n")
@@ -65,6 +82,14 @@ fn a_fault_of_clients_that_makes_no_sense_is_refused_with_help() {
             "`controller` has no listener for clients",
         ),
         (of("kill", "on = \"producer\""), "neither a role nor a node"),
+        (of("fence", ""), "nobody has a transactional id in this workload"),
+        (
+            of(
+                "fence",
+                "on = \"producer\"\n[target]\nkind = \"kafka\"\n[workload]\nname = \"exactly-once\"",
+            ),
+            "on = \"member\", or leave `on` out",
+        ),
         (of("stall-consumer", ""), "nobody is a member of a group in this workload"),
         (of("stall-consumer", "grace = \"1s\""), "a grace of 1s, and sessions of 2s"),
         (of("stall-consumer", "on = \"producer\""), "is done to clients, not to a node"),
