@@ -42,6 +42,24 @@ from = "4s"
 for = "1s"
 "#;
 
+/// Three members on two partitions each: whoever is thrown out leaves work to the two others.
+const STALLED: &str = r#"
+[[fault]]
+name = "stall-consumer"
+from = "500ms"
+for = "1s"
+"#;
+const OF_GROUPS: [&str; 4] = ["--set", "workload.consumers=3", "--set", "topic.partitions=6"];
+
+const FENCED: &str = r#"
+[[fault]]
+name = "fence"
+from = "500ms"
+for = "500ms"
+every = "2s"
+count = 2
+"#;
+
 const STORM: &str = r#"
 [[fault]]
 name = "connection-storm"
@@ -65,6 +83,23 @@ fn run(plan: &str, more: &[&str]) -> (Place, Value) {
     (place, verdict)
 }
 
+fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
+    let mut all = list.as_array().expect("a list").iter();
+    all.find(|one| one["name"] == name).unwrap_or_else(|| panic!("there is no {name}"))
+}
+
+fn count(verdict: &Value, check: &str) -> u64 {
+    named(&verdict["checks"], check)["count"].as_u64().expect("a count")
+}
+
+/// The lines of the history of the newest run.
+fn history(place: &Place) -> Vec<Value> {
+    let history = place.latest("clients").join("history.hwh");
+    let history = history.to_str().expect("a path of text");
+    place.run(["history", "convert", history, "history.jsonl"]).code(0);
+    read_json_lines(&place.path("history.jsonl"))
+}
+
 fn evidence(fault: &Value) -> Vec<&str> {
     fault["evidence"].as_array().expect("evidence").iter().filter_map(Value::as_str).collect()
 }
@@ -81,10 +116,7 @@ fn the_open_sends_of_a_producer_that_dies_are_indeterminate_and_another_session_
         assert!(!told[0].contains("ended with 0 sends"), "{told:?}");
         assert!(told[1].contains(" in the place of session "), "{told:?}");
         // Two sessions at the start, one in the first one's place, and two more at the end.
-        let history = place.latest("clients").join("history.hwh");
-        let history = history.to_str().expect("a path of text");
-        place.run(["history", "convert", history, "history.jsonl"]).code(0);
-        let lines = read_json_lines(&place.path("history.jsonl"));
+        let lines = history(&place);
         let opened = lines.iter().filter(|line| line["event"] == "producer_opened");
         assert_eq!(opened.count(), 5);
         // What they had open is nobody's knowledge: three deaths with at least one send each.
@@ -99,6 +131,78 @@ fn the_open_sends_of_a_producer_that_dies_are_indeterminate_and_another_session_
             .cloned()
             .collect();
         assert_eq!(left, Vec::<String>::new(), "sessions without an end");
+    }
+}
+
+/// What the others were given is the evidence, and that it has partitions again.
+fn assert_thrown_out_and_back(verdict: &Value) {
+    let stall = &verdict["faults"][0];
+    assert_eq!(stall["role"], "member");
+    let told = evidence(stall);
+    assert!(told[0].contains(" stands still, m"), "{told:?}");
+    assert!(told[0].contains(" was given its partition"), "{told:?}");
+    assert!(told[1].contains(" polls, and its group gave it partition"), "{told:?}");
+}
+
+#[test]
+fn a_member_that_does_not_poll_is_thrown_out_and_what_it_left_half_done_is_done_again() {
+    for target in place::targets() {
+        for commits in ["after", "before"] {
+            let commits_set = format!("workload.commits={commits}");
+            let words = ["--set", "workload.name=groups", "--set", &commits_set];
+            let more = [target, &words, &OF_GROUPS, &["--set", "workload.churn=0s"]].concat();
+            let (place, verdict) = run(STALLED, &more);
+            assert_thrown_out_and_back(&verdict);
+            // It stood still between its work and its commit, or between its commit and its work.
+            assert_eq!(count(&verdict, "skipped"), 0, "{commits}");
+            assert_eq!(count(&verdict, "repeated") > 0, commits == "after", "{commits}");
+            for check in ["lost-commit", "commit-regression", "poll-skip"] {
+                assert_eq!(count(&verdict, check), 0, "{commits}: {check}");
+            }
+            let graces: BTreeSet<String> = history(&place)
+                .iter()
+                .filter(|line| line["settings"]["group"] != Value::Null)
+                .map(|line| line["settings"]["properties"]["max.poll.interval.ms"].to_string())
+                .collect();
+            assert_eq!(graces, BTreeSet::from(["\"2500\"".to_string()]));
+        }
+    }
+}
+
+#[test]
+fn what_a_member_that_was_thrown_out_copied_is_copied_once_all_the_same() {
+    let Some(target) = place::kafka() else { return };
+    let more = [target, &["--set", "workload.name=exactly-once"], &OF_GROUPS].concat();
+    let (_, verdict) = run(STALLED, &more);
+    assert_thrown_out_and_back(&verdict);
+}
+
+#[test]
+fn a_session_whose_transactional_id_another_takes_is_told_so_and_its_transaction_comes_to_nothing()
+{
+    let Some(target) = place::kafka() else { return };
+    for (workload, client) in [("transactions", "producer"), ("exactly-once", "member")] {
+        let name = format!("workload.name={workload}");
+        // Nobody but the fault takes an id.
+        let more = [target, &["--set", &name, "--set", "workload.churn=0s"]].concat();
+        let (place, verdict) = run(FENCED, &more);
+        let lines = history(&place);
+        for fault in verdict["faults"].as_array().expect("faults") {
+            assert_eq!(fault["role"], client);
+            let told = evidence(fault);
+            assert!(told[0].contains(" took the transactional id of session "), "{told:?}");
+            assert!(told[0].ends_with(", which was told Fenced"), "{told:?}");
+            assert!(told[1].contains(" committed under the id since, the last by"), "{told:?}");
+            // The last transaction of the first session was not committed.
+            let words: Vec<&str> =
+                told[0].trim_end_matches(", which was told Fenced").split(' ').collect();
+            let first: u64 = words.last().and_then(|word| word.parse().ok()).expect("a session");
+            let of_first = lines
+                .iter()
+                .filter(|line| line["event"] == "transaction_ended" && line["session"] == first);
+            let ending = of_first.last().expect("it had one")["ending"].clone();
+            assert_ne!(ending, "committed", "{told:?}");
+        }
     }
 }
 

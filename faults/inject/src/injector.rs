@@ -8,9 +8,13 @@ mod clients;
 mod clocks;
 mod disk;
 mod ended;
+#[cfg(test)]
+mod fake_clients;
+mod fences;
 mod files;
 mod limits;
 mod processes;
+mod stalls;
 mod storms;
 mod surgery;
 mod topic;
@@ -26,6 +30,7 @@ use crate::topic_admin::TopicAdmin;
 use crate::undo::UndoLog;
 use clients::Sessions;
 use clocks::Clocks;
+use fences::Fences;
 use files::Files;
 use limits::Limits;
 use plan::client_deed::ClientDeed;
@@ -33,6 +38,7 @@ use plan::deed::{Deed, Resource};
 use plan::random::Stream;
 use plan::target::{Action, Event, Expect, Peer};
 use processes::Processes;
+use stalls::Stalls;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -120,6 +126,8 @@ pub struct Injector {
     clocks: Clocks,
     changes: Changes,
     sessions: Sessions,
+    stalls: Stalls,
+    fences: Fences,
     storms: Storms,
 }
 
@@ -130,8 +138,22 @@ impl Injector {
         let (files, cuts) = (Files::new(seed), Cuts::default());
         let (deeds, links, limits) = (BTreeMap::new(), Links::default(), Limits::default());
         let (clocks, changes) = (Clocks::default(), Changes::default());
-        let (sessions, storms) = (Sessions::default(), Storms::default());
-        Injector { deeds, processes, files, limits, cuts, links, clocks, changes, sessions, storms }
+        let (sessions, stalls, storms) =
+            (Sessions::default(), Stalls::default(), Storms::default());
+        Injector {
+            deeds,
+            processes,
+            files,
+            limits,
+            cuts,
+            links,
+            clocks,
+            changes,
+            sessions,
+            stalls,
+            fences: Fences::default(),
+            storms,
+        }
     }
 
     /// Carries an action out and answers it.
@@ -190,8 +212,15 @@ impl Injector {
         self.deeds.get(&fault).map(|deed| deed.resource())
     }
 
+    fn of_client(&self, fault: u32) -> Option<ClientDeed> {
+        match self.deed(fault) {
+            Some(Deed::Client(deed)) => Some(deed),
+            _ => None,
+        }
+    }
+
     fn is_storm(&self, fault: u32) -> bool {
-        matches!(self.deed(fault), Some(Deed::Client(ClientDeed::ConnectionStorm { .. })))
+        matches!(self.of_client(fault), Some(ClientDeed::ConnectionStorm { .. }))
     }
 
     fn inject(
@@ -214,6 +243,12 @@ impl Injector {
         match deed {
             Deed::Client(ClientDeed::KillProducer) => {
                 return self.sessions.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::StallConsumer { .. }) => {
+                return self.stalls.inject(fault, node, clients(nodes)?);
+            }
+            Deed::Client(ClientDeed::Fence) => {
+                return self.fences.inject(fault, node, clients(nodes)?);
             }
             Deed::Client(ClientDeed::ConnectionStorm { sockets }) => {
                 let broker = nodes
@@ -268,7 +303,11 @@ impl Injector {
             (Some(Resource::Clients), _) => {
                 self.storms.heal(fault, node);
                 match nodes.clients() {
-                    Some(clients) => self.sessions.heal(fault, node, clients),
+                    Some(clients) => {
+                        self.stalls.heal(fault, node, clients)?;
+                        self.fences.heal(fault, node, clients)?;
+                        self.sessions.heal(fault, node, clients)
+                    }
                     // Nothing can have been done to one.
                     None => Ok(()),
                 }
@@ -309,7 +348,13 @@ impl Injector {
             Some(Resource::Clients) if self.is_storm(fault) => self.storms.in_effect(fault, node),
             Some(Resource::Clients) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                self.sessions.in_effect(fault, node, clients)
+                match self.of_client(fault) {
+                    Some(ClientDeed::StallConsumer { .. }) => {
+                        self.stalls.in_effect(fault, node, clients)
+                    }
+                    Some(ClientDeed::Fence) => self.fences.in_effect(fault, node, clients),
+                    _ => self.sessions.in_effect(fault, node, clients),
+                }
             }
         }
     }
@@ -335,7 +380,13 @@ impl Injector {
             (Some(Resource::Clients), _) if self.is_storm(fault) => self.storms.over(fault, node),
             (Some(Resource::Clients), _) => {
                 let clients = clients(nodes).map_err(|error| error.to_string())?;
-                self.sessions.over(fault, node, clients)
+                match self.of_client(fault) {
+                    Some(ClientDeed::StallConsumer { .. }) => {
+                        self.stalls.over(fault, node, clients)
+                    }
+                    Some(ClientDeed::Fence) => self.fences.over(fault, node, clients),
+                    _ => self.sessions.over(fault, node, clients),
+                }
             }
             (Some(Resource::Network), Some(world)) => self.cuts.over(fault, node, world),
             (None, _) | (Some(Resource::Network), None) => Ok("nothing was done to it".to_string()),

@@ -148,6 +148,10 @@ catalogue! {
         "the topic gets more partitions, for good, and the load uses them",
     KillProducer "kill-producer" Nothing Clients
         "a producer's session ends with requests in flight; another one takes its place when it is healed",
+    StallConsumer "stall-consumer" Nothing Clients
+        "a member of the group stops polling until it is thrown out; it polls again when it is healed",
+    Fence "fence" Nothing Clients
+        "a second session takes the transactional id of one that has a transaction open, and that one goes on",
     ConnectionStorm "connection-storm" Nothing Clients
         "many connections to a broker are opened at once, and held",
 }

@@ -44,8 +44,9 @@ const BUSY_TICK_MS: u64 = 10;
 pub struct Nemesis {
     topology: Topology,
     topic: String,
-    /// Producers of the load.
+    /// Producers of the load, and those that read or are members of its group.
     producers: u32,
+    consumers: u32,
     limits: Limits,
     racks: Vec<Vec<String>>,
     schedule: Schedule,
@@ -86,6 +87,7 @@ impl Nemesis {
             topology,
             topic: plan.topic.name.clone(),
             producers: plan.workload.producers,
+            consumers: plan.workload.consumers,
             limits: plan.limits,
             racks: plan.target.racks.clone().unwrap_or_default(),
             schedule,

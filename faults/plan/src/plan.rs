@@ -3,6 +3,7 @@
 //! Promises: a [`Plan`] came through [`crate::load`], so what its checks refuse does not occur in it; printed as
 //! TOML ([`Plan::to_toml`]) and loaded again it is the same plan, its matrix aside.
 
+use crate::client_deed::ClientDeed;
 use crate::deed::{Deed, Needs};
 pub use crate::profile::Profile;
 use crate::recipe::Step;
@@ -505,6 +506,7 @@ pub fn role_name(role: &Role) -> String {
         Role::Topic => "topic".to_string(),
         Role::Producer => "producer".to_string(),
         Role::Producers => "producers".to_string(),
+        Role::Member => "member".to_string(),
         role => {
             let entry = ROLES.iter().find(|(_, known, _)| known == role);
             entry.map(|(name, _, _)| name.to_string()).unwrap_or_default()
@@ -535,6 +537,15 @@ impl Plan {
             Step::Heal { .. } | Step::Wait { .. } => None,
         });
         self.faults.iter().map(|fault| fault.deed).chain(of_steps)
+    }
+
+    /// How long members of a group may go without polling, where a deed is about that: the shortest time that any says.
+    pub fn poll_grace(&self) -> Option<Millis> {
+        let grace = |deed| match deed {
+            Deed::Client(ClientDeed::StallConsumer { grace }) => Some(grace),
+            _ => None,
+        };
+        self.deeds().filter_map(grace).min()
     }
 
     /// What its deeds need of the machine and the target, to be looked for before anything is touched.

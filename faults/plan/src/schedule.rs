@@ -166,7 +166,7 @@ pub fn needs_partition(role: &Role) -> bool {
         Role::Majority | Role::All | Role::Rack | Role::Starved | Role::Topic | Role::Node(_) => {
             false
         }
-        Role::Producer | Role::Producers => false,
+        Role::Producer | Role::Producers | Role::Member => false,
     }
 }
 

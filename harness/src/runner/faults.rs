@@ -369,7 +369,7 @@ fn told(record: &FaultRecord) -> Option<String> {
     );
     let who = match record.role {
         // The topic, its logs, or clients are what it is about: no node plays a part.
-        Role::Partition | Role::Topic | Role::Producer | Role::Producers => {
+        Role::Partition | Role::Topic | Role::Producer | Role::Producers | Role::Member => {
             format!("{} {}", record.name, record.nodes.join(" "))
         }
         _ => who,

@@ -4,16 +4,18 @@ use super::members::Members;
 use super::up::MadeTopic;
 use crate::recorder::Recorder;
 use anyhow::{Context, Result};
+use clients::fencing::{self, TransactionalId};
 use clients::producer::{self, Life, Mortal, ProducerTask, RunningProducer, SessionTask, Sessions};
 use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
+use clients::seat::{Seat, Sitter, Stance};
 use clients::transactor::{self, TransactorTask};
 use clients::{History, Partitions};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
 use inject::Clients;
-use inject::clients::ProducerLife;
+use inject::clients::{Fencing, MemberLife, ProducerLife};
 use model::history::TopicRef;
 use model::settings::ConsumerSettings;
 use plan::{Plan, WorkloadName};
@@ -43,6 +45,8 @@ pub struct Load {
     producers: Vec<RunningProducer>,
     readers: Vec<RunningReader>,
     members: Option<Members>,
+    /// Of those that have one.
+    ids: BTreeMap<String, TransactionalId>,
 }
 
 pub(super) fn client_profile(plan: &Plan) -> Profile {
@@ -70,6 +74,7 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
             readers.push(reader.context("cannot start a reader")?);
         }
     }
+    let mut ids: BTreeMap<_, _> = members.iter().flat_map(Members::ids).collect();
     let mut producers = Vec::new();
     for number in 1..=plan.workload.producers {
         let task = producer_task(plan, shared, number, &filler);
@@ -79,12 +84,13 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
             }
             WorkloadName::Transactions => {
                 let task = transactor_task(plan, topic, shared, number, task);
+                ids.insert(format!("p{number}"), task.id.clone());
                 transactor::start(task, history.clone())
             }
         };
         producers.push(producer.context("cannot start a producer")?);
     }
-    Ok(Load { producers, readers, members })
+    Ok(Load { producers, readers, members, ids })
 }
 
 fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>) -> ProducerTask {
@@ -143,6 +149,7 @@ fn transactor_task(
     let workload = &plan.workload;
     TransactorTask {
         reader: reader_task(plan, TOPIC, topic, shared, format!("t{number}")),
+        id: TransactionalId::default(),
         records_max: transaction_records_max(plan),
         aborts_per_mille: aborts_per_mille(plan),
         fenced_every: workload
@@ -191,11 +198,37 @@ pub fn reader_task(
 }
 
 /// The clients of a load that faults may be about.
-pub struct Mortals(BTreeMap<String, Mortal>);
+pub struct Mortals {
+    producers: BTreeMap<String, Mortal>,
+    /// Places of the group.
+    seats: BTreeMap<String, Seat>,
+    ids: BTreeMap<String, TransactionalId>,
+}
 
 impl Mortals {
     fn find(&self, producer: &str) -> io::Result<&Mortal> {
-        self.0.get(producer).ok_or_else(|| io::Error::other("the load has no such producer"))
+        let found = self.producers.get(producer);
+        found.ok_or_else(|| io::Error::other("the load has no such producer"))
+    }
+
+    fn seat(&self, place: &str) -> io::Result<&Seat> {
+        let found = self.seats.get(place);
+        found.ok_or_else(|| io::Error::other("the load's group has no such place"))
+    }
+
+    fn id(&self, client: &str) -> io::Result<&TransactionalId> {
+        let found = self.ids.get(client);
+        found.ok_or_else(|| io::Error::other("it has no transactional id"))
+    }
+
+    /// Who polls and says that the group gave it this partition.
+    fn owner(&self, partition: u32) -> Option<&String> {
+        let owns = |seat: &Seat| {
+            seat.sitter().is_some_and(|sitter| {
+                sitter.stance == Stance::Polls && sitter.partitions.contains(&partition)
+            })
+        };
+        self.seats.iter().find(|(_, seat)| owns(seat)).map(|(name, _)| name)
     }
 }
 
@@ -217,6 +250,58 @@ impl Clients for Mortals {
             None => Err(io::Error::other("its sessions can't be killed")),
         }
     }
+
+    fn stall_member(&mut self, place: &str) -> io::Result<()> {
+        self.seat(place).map(Seat::stall)
+    }
+
+    fn wake_member(&mut self, place: &str) -> io::Result<()> {
+        self.seat(place).map(Seat::wake)
+    }
+
+    fn member(&self, place: &str) -> io::Result<MemberLife> {
+        let nobody = || io::Error::other("nobody is in this place of the group yet");
+        let Sitter { session, stance, partitions } =
+            self.seat(place)?.sitter().ok_or_else(nobody)?;
+        let session = session.0;
+        Ok(match stance {
+            Stance::Joins => MemberLife::Waits { session },
+            Stance::Polls => MemberLife::Polls { session, partitions },
+            Stance::Stands => {
+                let (mut given, mut kept) = (BTreeMap::<String, Vec<u32>>::new(), Vec::new());
+                for partition in partitions {
+                    match self.owner(partition) {
+                        Some(heir) => given.entry(heir.clone()).or_default().push(partition),
+                        None => kept.push(partition),
+                    }
+                }
+                MemberLife::Stands { session, given, kept }
+            }
+        })
+    }
+
+    fn fence(&mut self, client: &str) -> io::Result<()> {
+        self.id(client).map(TransactionalId::fence)
+    }
+
+    fn stop_fencing(&mut self, client: &str) -> io::Result<()> {
+        self.id(client).map(TransactionalId::leave_alone)
+    }
+
+    fn fencing(&self, client: &str) -> io::Result<Fencing> {
+        Ok(match self.id(client)?.fencing() {
+            fencing::Fencing::Unasked => Fencing::Unasked,
+            fencing::Fencing::Asked => Fencing::Asked,
+            fencing::Fencing::Begun { first } => Fencing::Begun { first: first.0 },
+            fencing::Fencing::Tried { first, second, error, since } => Fencing::Tried {
+                first: first.0,
+                second: second.0,
+                error,
+                last: since.session.0,
+                transactions: since.transactions,
+            },
+        })
+    }
 }
 
 impl Load {
@@ -225,7 +310,11 @@ impl Load {
         let named = |(number, producer): (usize, &RunningProducer)| {
             (format!("p{}", number + 1), producer.mortal())
         };
-        Mortals(self.producers.iter().enumerate().map(named).collect())
+        Mortals {
+            producers: self.producers.iter().enumerate().map(named).collect(),
+            seats: self.members.iter().flat_map(Members::seats).collect(),
+            ids: self.ids.clone(),
+        }
     }
 
     /// What every reader was started with.

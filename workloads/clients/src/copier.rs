@@ -6,12 +6,13 @@
 //! id, where the coordinator says that the group stands. Not here: how often a record may have been copied.
 
 use crate::History;
+use crate::fencing::TransactionalId;
 use crate::member::{Handed, Member, MemberTask, Order, RunningMember, Standing, work_until_told};
 use crate::producer::{SessionTask, ToSend, send_all};
 use crate::transaction::{CALL_WAIT, Transactional, Wanted};
 use generator::random::Random;
 use model::history::{Ending, Event, LogRef, RecordId, TopicRef};
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -31,6 +32,8 @@ pub struct CopierTask {
     pub records_max: u64,
     /// Transactions that are aborted on purpose, of a thousand.
     pub aborts_per_mille: u64,
+    /// The id that its sessions are under.
+    pub id: TransactionalId,
     pub random: Random,
 }
 
@@ -68,7 +71,7 @@ impl Copier {
                 return ControlFlow::Break(());
             }
         };
-        let ended = work_until_told(order, |dies| self.round(&mut own, &mut member, dies));
+        let ended = work_until_told(order, |dies| self.round(&mut own, &mut member, order, dies));
         own.close();
         member.close(ended == Some(Order::Leave));
         match ended {
@@ -82,6 +85,7 @@ impl Copier {
         &mut self,
         own: &mut Transactional,
         member: &mut Member,
+        order: &Standing,
         dies: bool,
     ) -> ControlFlow<(), bool> {
         let since = self.history.now();
@@ -91,7 +95,10 @@ impl Copier {
             return ControlFlow::Break(());
         }
         let (first, next) = handed.bounds();
-        if next.is_empty() || handed.is_anothers {
+        // Of the time when it was handed them: one that was thrown out of its group since is to be known as what it was. Asked
+        // later, the library names no member at all.
+        let membership = member.consumer.group_metadata();
+        if next.is_empty() || handed.is_anothers || member.consumer.assignment_lost() {
             member.note(&handed);
             member.back_to(&first);
             own.client.poll(Duration::ZERO);
@@ -100,11 +107,21 @@ impl Copier {
         let (transaction, begun) = own.begin(member.task.reader.session, since);
         member.note(&handed);
         let aborts = self.task.random.below(1000) < self.task.aborts_per_mille;
+        let (mut asked, mut other) = (false, None);
         let done = begun.and_then(|()| {
             self.copy(own, member, &handed);
+            if !dies {
+                member.task.seat.stand_still(order);
+                asked = self.task.id.begins(own.session());
+            }
+            if asked {
+                // The old session goes on as if nothing had happened: a zombie.
+                let is_stopped = || order.get() != Order::GoOn;
+                other = Transactional::open(&self.task.producer, &self.history, &is_stopped);
+            }
             match dies || aborts {
                 true => Ok(()),
-                false => self.hand_in(own, member, transaction, &next),
+                false => self.hand_in(own, member, membership, transaction, &next),
             }
         });
         if dies {
@@ -116,7 +133,15 @@ impl Copier {
             (false, true) => Wanted::Abort,
             (false, false) => Wanted::Commit,
         };
-        match own.end(transaction, wanted, done.err()) {
+        let ending = own.end(transaction, wanted, done.err());
+        if asked {
+            self.task.id.tried(&own.client, other.as_ref().map(Transactional::session));
+        }
+        if let Some(other) = other {
+            other.close();
+        }
+        self.task.id.transacted(own.session(), ending);
+        match ending {
             Ending::Committed => member.stands_at(&next),
             Ending::Aborted if dies => {}
             Ending::Aborted => member.back_to(&first),
@@ -151,6 +176,7 @@ impl Copier {
         &self,
         own: &Transactional,
         member: &Member,
+        membership: Option<ConsumerGroupMetadata>,
         transaction: u64,
         next: &BTreeMap<u32, i64>,
     ) -> Result<(), KafkaError> {
@@ -165,7 +191,7 @@ impl Copier {
         self.history.record(self.history.now(), asked);
         self.history.commit();
         // It has been handed records, and so it is a member.
-        let membership = member.consumer.group_metadata().ok_or(KafkaError::Canceled)?;
+        let membership = membership.ok_or(KafkaError::Canceled)?;
         own.asked_until_told(|| {
             own.client.send_offsets_to_transaction(&list, &membership, CALL_WAIT)
         })

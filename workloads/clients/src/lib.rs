@@ -10,12 +10,14 @@
 )]
 
 pub mod copier;
+pub mod fencing;
 mod library;
 pub mod member;
 pub mod outcome;
 pub mod producer;
 pub mod profile;
 pub mod reader;
+pub mod seat;
 mod transaction;
 pub mod transactor;
 

@@ -8,6 +8,7 @@
 
 use crate::library::{self, Sign, Silence};
 use crate::reader::{BATCH_RECORDS_MAX, Batch, ReaderTask, quiet_error, quiet_log};
+use crate::seat::{Seat, Stance};
 use crate::{History, outcome};
 use model::history::{Ending, Event, LogRef, PassKind, ReaderEvent, Seen, Time};
 use model::settings::Commits;
@@ -37,6 +38,8 @@ pub struct MemberTask {
     pub reader: ReaderTask,
     pub group: String,
     pub commits: Commits,
+    /// Where it sits in its group.
+    pub seat: Seat,
 }
 
 /// What a member is to do.
@@ -53,6 +56,14 @@ pub(crate) enum Order {
 pub(crate) struct Standing(AtomicU8);
 
 impl Standing {
+    pub(crate) fn new() -> Standing {
+        Standing(AtomicU8::new(Order::GoOn as u8))
+    }
+
+    pub(crate) fn set(&self, order: Order) {
+        self.0.store(order as u8, Ordering::Relaxed);
+    }
+
     pub(crate) fn get(&self) -> Order {
         match self.0.load(Ordering::Relaxed) {
             0 => Order::GoOn,
@@ -73,7 +84,7 @@ impl RunningMember {
         name: String,
         work: impl FnOnce(Arc<Standing>) + Send + 'static,
     ) -> RunningMember {
-        let order = Arc::new(Standing(AtomicU8::new(Order::GoOn as u8)));
+        let order = Arc::new(Standing::new());
         let told = order.clone();
         let thread = std::thread::Builder::new()
             .name(name)
@@ -82,16 +93,12 @@ impl RunningMember {
         RunningMember { order, thread }
     }
 
-    fn order(&self, order: Order) {
-        self.order.0.store(order as u8, Ordering::Relaxed);
-    }
-
     pub fn leave(&self) {
-        self.order(Order::Leave);
+        self.order.set(Order::Leave);
     }
 
     pub fn leave_without_commit(&self) {
-        self.order(Order::Die);
+        self.order.set(Order::Die);
     }
 
     /// Waits until it has ended; one that waits for the answer of a dead library is left.
@@ -105,7 +112,7 @@ pub fn start(task: MemberTask, history: Arc<dyn History>) -> Result<RunningMembe
     let name = task.reader.name.clone();
     let mut member = Member::open(task, history)?;
     Ok(RunningMember::spawn(name, move |order| {
-        let ended = work_until_told(&order, |dies| member.work(dies));
+        let ended = work_until_told(&order, |dies| member.work(&order, dies));
         member.close(ended == Some(Order::Leave));
     }))
 }
@@ -236,6 +243,7 @@ impl MemberContext {
                     let at = owned.get(partition).copied().flatten();
                     logs.extend(at.map(|at| (self.log(*partition), Some(at))));
                 }
+                self.task.seat.owns(owned.keys().copied().collect());
                 self.record_reader(ReaderEvent::Assigned { logs });
             }
             Err(error) => {
@@ -254,7 +262,9 @@ impl MemberContext {
         let done = {
             let mut owned = self.owned.lock().expect("no holder of this lock panics");
             let of = |partition: &u32| owned.remove(partition).flatten().map(|at| (*partition, at));
-            partitions.iter().filter_map(of).collect::<BTreeMap<u32, i64>>()
+            let done = partitions.iter().filter_map(of).collect::<BTreeMap<u32, i64>>();
+            self.task.seat.owns(owned.keys().copied().collect());
+            done
         };
         // The work is done: who comes next need not do it again.
         if self.task.commits == Commits::After && !done.is_empty() && !consumer.assignment_lost() {
@@ -424,11 +434,12 @@ impl Member {
         let consumer: BaseConsumer<MemberContext> =
             task.reader.config().create_with_context(context)?;
         consumer.subscribe(&[&task.reader.topic])?;
+        task.seat.taken_by(session);
         Ok(Member { task, consumer, silence: Silence::default(), is_dead: false })
     }
 
     /// Takes what there is and works on it. `false`: there was nothing to work on. Breaks off where its library is dead.
-    fn work(&mut self, dies: bool) -> ControlFlow<(), bool> {
+    fn work(&mut self, order: &Standing, dies: bool) -> ControlFlow<(), bool> {
         let handed = self.take(BATCH_RECORDS_MAX);
         if self.is_dead {
             return ControlFlow::Break(());
@@ -440,7 +451,7 @@ impl Member {
             return ControlFlow::Continue(false);
         }
         if !next.is_empty() {
-            self.process(&first, &next, dies);
+            self.process(&first, &next, order, dies);
         }
         ControlFlow::Continue(!next.is_empty())
     }
@@ -456,7 +467,11 @@ impl Member {
         self.is_dead |= self.silence.after(began.elapsed(), handed, &context.sign);
         records.retain(|_, records| !records.is_empty());
         // Some of it was handed out before its partition was taken: that is another's work now.
-        let is_anothers = context.rebalances.load(Ordering::Relaxed) != rebalances;
+        let is_anothers = context.rebalances.load(Ordering::Relaxed) != rebalances
+            // It had not polled for too long, and was thrown out: the library says so before it takes the partitions.
+            || self.consumer.assignment_lost();
+        let stance = if self.consumer.assignment_lost() { Stance::Joins } else { Stance::Polls };
+        self.task.seat.stance(stance);
         Handed { records, errors, is_anothers }
     }
 
@@ -474,24 +489,38 @@ impl Member {
         }
     }
 
-    /// Commits and works, or works and commits; `dies`: no more than the first of the two.
-    fn process(&self, first: &BTreeMap<u32, i64>, next: &BTreeMap<u32, i64>, dies: bool) {
+    /// Commits and works, or works and commits; `dies`: no more than the first of the two. In between is where it stands still.
+    fn process(
+        &self,
+        first: &BTreeMap<u32, i64>,
+        next: &BTreeMap<u32, i64>,
+        order: &Standing,
+        dies: bool,
+    ) {
         let context = self.consumer.context();
+        let seat = &self.task.seat;
         match self.task.commits {
             Commits::Before => match context.commit(&self.consumer, next) {
                 Ok(()) if dies => {}
-                Ok(()) => self.done(first, next),
+                Ok(()) => {
+                    seat.stand_still(order);
+                    self.done(first, next);
+                }
                 // Not to be worked on: whoever owns it then is handed it again.
                 Err(_) => self.back_to(first),
             },
             Commits::After | Commits::InTransaction => {
                 self.done(first, next);
                 if !dies {
+                    seat.stand_still(order);
                     let _ = context.commit(&self.consumer, next);
                 }
             }
             Commits::Automatic => {
                 self.done(first, next);
+                if !dies {
+                    seat.stand_still(order);
+                }
                 for (partition, at) in next.iter().filter(|_| !dies) {
                     let (topic, partition) = (&self.task.reader.topic, *partition as i32);
                     // Stored only now, so that the library never commits what is not done. Refused where it is not owned.

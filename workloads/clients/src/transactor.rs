@@ -5,6 +5,7 @@
 //! outcomes a log may then show.
 
 use crate::History;
+use crate::fencing::TransactionalId;
 use crate::producer::{Orders, ProducerTask, RunningProducer, ToSend, send_all};
 use crate::reader::{Pass, ReaderTask};
 use crate::transaction::{Transactional, Wanted};
@@ -30,6 +31,8 @@ pub struct TransactorTask {
     pub aborts_per_mille: u64,
     /// So often a second session takes the transactional id while the first has a transaction open.
     pub fenced_every: Option<Duration>,
+    /// The id that its sessions are under.
+    pub id: TransactionalId,
     pub random: Random,
 }
 
@@ -123,16 +126,23 @@ impl Worker {
     ) -> Ending {
         let (transaction, begun) = own.begin(self.reader.task.session, self.history.now());
         let aborts = self.task.random.below(1000) < self.task.aborts_per_mille;
+        let mut asked = false;
         if begun.is_ok() {
             self.reader.poll_batch(Duration::ZERO);
             self.fill(own);
-            if self.is_to_be_fenced() {
+            asked = self.task.id.begins(own.session());
+            if asked || self.is_to_be_fenced() {
                 // The old session goes on as if nothing had happened: a zombie.
                 *successor = self.opened();
             }
         }
         let wanted = if aborts { Wanted::Abort } else { Wanted::Commit };
-        own.end(transaction, wanted, begun.err())
+        let ending = own.end(transaction, wanted, begun.err());
+        if asked {
+            self.task.id.tried(&own.client, successor.as_ref().map(Transactional::session));
+        }
+        self.task.id.transacted(own.session(), ending);
+        ending
     }
 
     /// Sends what is due, until it has as many as it was drawn to have.

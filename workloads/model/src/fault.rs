@@ -39,6 +39,8 @@ pub enum Role {
     Producer,
     /// All producers of the load.
     Producers,
+    /// One member of the load's consumer group, drawn.
+    Member,
     /// One node by its name.
     #[serde(untagged)]
     Node(String),

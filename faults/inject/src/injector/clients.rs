@@ -75,40 +75,16 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_clients::Fake;
     use super::*;
-
-    /// A producer that dies, and comes back, when the test says so.
-    struct Fake {
-        life: ProducerLife,
-        told: Vec<&'static str>,
-    }
-
-    impl Clients for Fake {
-        fn kill_producer(&mut self, _producer: &str) -> io::Result<()> {
-            self.told.push("kill");
-            Ok(())
-        }
-
-        fn revive_producer(&mut self, _producer: &str) -> io::Result<()> {
-            self.told.push("revive");
-            Ok(())
-        }
-
-        fn producer(&self, producer: &str) -> io::Result<ProducerLife> {
-            match producer {
-                "p1" => Ok(self.life),
-                _ => Err(io::Error::other("no producer of this name")),
-            }
-        }
-    }
 
     #[test]
     fn a_session_is_dead_when_its_producer_says_so_and_over_when_another_one_sends() {
-        let mut load = Fake { life: ProducerLife::Sends { session: 3 }, told: Vec::new() };
+        let mut load = Fake { producer: ProducerLife::Sends { session: 3 }, ..Fake::default() };
         let mut sessions = Sessions::default();
         sessions.inject(1, "p1", &mut load).unwrap();
         assert!(sessions.in_effect(1, "p1", &load).unwrap_err().contains("nothing in flight"));
-        load.life = ProducerLife::Killed { session: 3, open: 7 };
+        load.producer = ProducerLife::Killed { session: 3, open: 7 };
         assert_eq!(
             sessions.in_effect(1, "p1", &load).unwrap(),
             "session 3 ended with 7 sends open"
@@ -116,7 +92,7 @@ mod tests {
         assert!(sessions.inject(2, "p1", &mut load).is_err(), "it is dead");
         assert!(sessions.over(1, "p1", &load).is_err());
         sessions.heal(1, "p1", &mut load).unwrap();
-        load.life = ProducerLife::Sends { session: 9 };
+        load.producer = ProducerLife::Sends { session: 9 };
         let told = sessions.over(1, "p1", &load).unwrap();
         assert_eq!(told, "session 9 in the place of session 3");
         assert_eq!(load.told, ["kill", "revive"]);

@@ -118,9 +118,10 @@ impl Checker<'_> {
             | DeedName::ElectUnclean
             | DeedName::DeleteRecords
             | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
-            DeedName::KillProducer | DeedName::ConnectionStorm => {
-                Deed::Client(self.client_deed(path, name, raw, plan)?)
-            }
+            DeedName::KillProducer
+            | DeedName::StallConsumer
+            | DeedName::Fence
+            | DeedName::ConnectionStorm => Deed::Client(self.client_deed(path, name, raw, plan)?),
         };
         if let Some(stray) = raw.stray() {
             let keys: Vec<&str> = takes(deed).collect();
@@ -160,7 +161,9 @@ impl Checker<'_> {
                 None
             }
             (Deed::Topic(deed), on) => self.part_of_topic(path, deed, on),
-            (Deed::Client(deed), on) if deed.hits_clients() => self.clients_hit(path, deed, on),
+            (Deed::Client(deed), on) if deed.hits_clients() => {
+                self.clients_hit(path, deed, on, plan)
+            }
             (_, Some(on)) => self.role(&format!("{path}.on"), on, plan),
             (_, None) => {
                 self.wrong(path, "whom does it hit?", "on = \"leader\"");

@@ -37,8 +37,8 @@ impl Nemesis {
             let parts = self.parts_of_topic(deed, on, partition)?;
             return Ok(parts.into_iter().map(|part| (part, BTreeSet::new())).collect());
         }
-        if let Role::Producer | Role::Producers = on {
-            let clients = self.producers(on, draw);
+        if let Role::Producer | Role::Producers | Role::Member = on {
+            let clients = self.clients(on, draw);
             return Ok(clients.map(|client| (client, BTreeSet::new())).collect());
         }
         let nodes = self.resolve(on, pick, partition, draw, run)?;
@@ -64,14 +64,17 @@ impl Nemesis {
         Err(format!("`{peers}` came to nobody but {}", nodes.join(", ")))
     }
 
-    /// The load's producers by their names, `p1` and so on.
-    fn producers(&self, on: &Role, draw: u64) -> impl Iterator<Item = String> + use<> {
-        let count = self.producers;
+    /// The load's producers by their names, `p1` and so on, or places in its group, `m1` and so on.
+    fn clients(&self, on: &Role, draw: u64) -> impl Iterator<Item = String> + use<> {
+        let (prefix, count) = match on {
+            Role::Member => ('m', self.consumers),
+            _ => ('p', self.producers),
+        };
         let drawn = 1 + Stream::new(draw, "clients").next_u64() % u64::from(count.max(1));
         let all = *on == Role::Producers;
         (1..=u64::from(count))
             .filter(move |number| all || *number == drawn)
-            .map(|number| format!("p{number}"))
+            .map(move |number| format!("{prefix}{number}"))
     }
 
     /// The topic by its name, or the logs that the deed is about, as `topic-partition`.

@@ -102,7 +102,7 @@ impl Nemesis {
                     false => Ok(starved),
                 }
             }
-            Role::Partition | Role::Topic | Role::Producer | Role::Producers => {
+            Role::Partition | Role::Topic | Role::Producer | Role::Producers | Role::Member => {
                 Err(format!("`{}` is not a node", role_name(role)))
             }
             Role::Node(name) => {

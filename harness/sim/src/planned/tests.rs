@@ -118,8 +118,13 @@ fn what_can_not_be_simulated_is_refused_with_a_sentence() {
     let lost = "[[fault]]\nname = \"lose-response\"\non = \"leader\"\n";
     let why = refusal(&plan(lost)).expect("there is no proxy");
     assert!(why.contains("`lose-response` can't be simulated"), "{why}");
-    for name in ["kill-producer", "add-partitions"] {
-        let why = refusal(&plan(&format!("[[fault]]\nname = \"{name}\"\n"))).expect(name);
+    let groups = CLUSTER.replace("consumers = 1", "name = \"groups\"\nconsumers = 2");
+    for (name, cluster) in
+        [("kill-producer", CLUSTER), ("add-partitions", CLUSTER), ("stall-consumer", &groups)]
+    {
+        let text = format!("{cluster}[[fault]]\nname = \"{name}\"\n");
+        let plan = plan::load("x", &text, &[]).unwrap_or_else(|error| panic!("{error}")).plan;
+        let why = refusal(&plan).expect(name);
         assert!(why.contains(&format!("`{name}` can't be simulated")), "{why}");
     }
     for (more, expected) in [

@@ -1,6 +1,20 @@
 //! Faults of clients, among others.
 
 use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn a_member_is_drawn_by_its_place_and_given_the_time_that_its_group_takes() {
+    let text = "[workload]\nname = \"groups\"\nconsumers = 3\n\
+        [[fault]]\nname = \"stall-consumer\"\nfrom = \"1s\"\nfor = \"2s\"\nevery = \"4s\"\n\
+        [time]\nrun = \"60s\"\n";
+    let world = ran(&plan(text), 3);
+    let records = world.nemesis.records();
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+    let hit: BTreeSet<&str> = records.iter().flat_map(|r| &r.nodes).map(String::as_str).collect();
+    assert_eq!(hit, BTreeSet::from(["m1", "m2", "m3"]));
+    assert_eq!(world.damaged_max, 0);
+}
 
 #[test]
 fn a_producer_that_is_killed_damages_no_node_and_is_not_killed_twice() {
