@@ -130,7 +130,7 @@ fn fault_band(svg: &mut Svg, axis: &TimeAxis, fault: &FaultRecord, y: f64, heigh
 
 fn class_of(name: &str) -> &str {
     match name {
-        "kill" | "terminate" => "kill",
+        "kill" | "terminate" | "crash-loop" => "kill",
         "stall" | "stutter" => "stall",
         "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot" => {
             "wipe"
