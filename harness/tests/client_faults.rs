@@ -197,10 +197,10 @@ fn a_session_whose_transactional_id_another_takes_is_told_so_and_its_transaction
             let words: Vec<&str> =
                 told[0].trim_end_matches(", which was told Fenced").split(' ').collect();
             let first: u64 = words.last().and_then(|word| word.parse().ok()).expect("a session");
-            let of_first = lines
+            let mut of_first = lines
                 .iter()
                 .filter(|line| line["event"] == "transaction_ended" && line["session"] == first);
-            let ending = of_first.last().expect("it had one")["ending"].clone();
+            let ending = of_first.next_back().expect("it had one")["ending"].clone();
             assert_ne!(ending, "committed", "{told:?}");
         }
     }
