@@ -280,7 +280,7 @@ impl Injector {
                 | Resource::Topic
                 | Resource::Clients,
             ) => Ok(()),
-            Some(Resource::Process) => self.processes.pulse(fault, node, on),
+            Some(Resource::Process) => self.processes.pulse(fault, node, on, nodes),
             Some(Resource::Network) => self.cuts.pulse(fault, node, on, network(nodes)?),
         }
     }

@@ -74,6 +74,8 @@ catalogue! {
         "SIGSTOP, like a long garbage collection; SIGCONT when it is healed",
     Stutter "stutter" Nothing Process
         "short stalls, one after the other, for as long as it is held",
+    CrashLoop "crash-loop" Nothing Process
+        "SIGKILL, and again each time that it has run for so long, for as long as it is held; then it is left to run",
     Wipe "wipe" Nothing Process
         "SIGKILL and an empty disk; started again with the same node id",
     PowerLoss "power-loss" Disks Process
@@ -295,6 +297,8 @@ pub enum Deed {
     Stall,
     /// SIGSTOP and SIGCONT in turn. Healed by SIGCONT.
     Stutter { stopped: Millis, running: Millis },
+    /// SIGKILL; started again after the pause, and killed again when it has run for so long. Healed by leaving it to run.
+    CrashLoop { running: Millis, pause: Millis },
     /// SIGKILL, then everything in its data directory is destroyed. Healed by starting it again with the same node
     /// id on an empty disk.
     Wipe,
@@ -349,6 +353,7 @@ impl Deed {
             Deed::Upgrade { .. } => DeedName::Upgrade,
             Deed::Stall => DeedName::Stall,
             Deed::Stutter { .. } => DeedName::Stutter,
+            Deed::CrashLoop { .. } => DeedName::CrashLoop,
             Deed::Wipe => DeedName::Wipe,
             Deed::PowerLoss => DeedName::PowerLoss,
             Deed::TornWrite { .. } => DeedName::TornWrite,
@@ -398,6 +403,7 @@ impl Deed {
             | Deed::Upgrade { .. }
             | Deed::Stall
             | Deed::Stutter { .. }
+            | Deed::CrashLoop { .. }
             | Deed::Wipe
             | Deed::PowerLoss
             | Deed::TornWrite { .. }
@@ -422,6 +428,7 @@ impl Deed {
         match self {
             Deed::Stutter { stopped, running } => Some(Rhythm { on: stopped, off: running }),
             Deed::Flap { on, off } => Some(Rhythm { on, off }),
+            Deed::CrashLoop { running, pause } => Some(Rhythm { on: pause, off: running }),
             _ => None,
         }
     }
@@ -479,6 +486,9 @@ impl Deed {
             Deed::Terminate { grace } | Deed::Upgrade { grace } => vec![("grace", time(grace))],
             Deed::Stutter { stopped, running } => {
                 vec![("stopped", time(stopped)), ("running", time(running))]
+            }
+            Deed::CrashLoop { running, pause } => {
+                vec![("running", time(running)), ("pause", time(pause))]
             }
             Deed::Cut(cut) => vec![
                 ("direction", word(cut.direction.as_str())),

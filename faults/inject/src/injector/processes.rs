@@ -1,4 +1,4 @@
-//! What is done to a node's process: kill, terminate, stall, stutter, and those that take from its disk too,
+//! What is done to a node's process: kill, terminate, stall, stutter, crash loops, and those that take from its disk too,
 //! wipe, power loss and what is done to its files while it is dead.
 //!
 //! Promises: what has to be undone is written down before it is done; a process that is killed, or has died meanwhile, is
@@ -29,6 +29,9 @@ struct Done {
     cpu_ns_at_heal: Option<u64>,
     /// Stops of a stutter that the kernel showed.
     stops: u32,
+    /// Lives of a loop that were ended, and those that ended by themselves before it was time.
+    ended: u32,
+    ended_itself: u32,
     /// What a wipe destroyed.
     wiped: Option<String>,
     /// The emptied directory was made one to start on.
@@ -86,6 +89,8 @@ impl Processes {
             healed: false,
             cpu_ns_at_heal: None,
             stops: 0,
+            ended: 1,
+            ended_itself: 0,
             wiped: None,
             formatted: false,
             cut: String::new(),
@@ -126,10 +131,19 @@ impl Processes {
         }
     }
 
-    /// The next beat of a stutter.
-    pub fn pulse(&mut self, fault: u32, node: &str, on: bool) -> io::Result<()> {
+    /// The next beat of a stutter, or of a loop.
+    pub fn pulse(
+        &mut self,
+        fault: u32,
+        node: &str,
+        on: bool,
+        nodes: &mut dyn Nodes,
+    ) -> io::Result<()> {
         let done = self.done.get_mut(&(fault, node.to_string()));
         let Some(done) = done.filter(|done| !done.healed) else { return Ok(()) };
+        if matches!(done.deed, Deed::CrashLoop { .. }) {
+            return done.next_life(node, on, nodes);
+        }
         let state = done.process.state();
         if matches!(state, State::Gone | State::Zombie) {
             return Err(io::Error::other(format!("pid {} has died", done.process.pid)));
@@ -233,8 +247,10 @@ impl Processes {
                 done.operated = Some(operated.clone());
                 Ok(format!("pid {pid} is dead, {operated}"))
             }
-            (Deed::Kill, State::Gone) => Ok(format!("pid {pid} is gone")),
-            (Deed::Kill, State::Zombie) => Ok(format!("pid {pid} is dead")),
+            (Deed::Kill | Deed::CrashLoop { .. }, State::Gone) => Ok(format!("pid {pid} is gone")),
+            (Deed::Kill | Deed::CrashLoop { .. }, State::Zombie) => {
+                Ok(format!("pid {pid} is dead"))
+            }
             (Deed::Wipe, State::Gone | State::Zombie) => {
                 let wiped = match &done.wiped {
                     Some(wiped) => wiped.clone(),
@@ -283,9 +299,13 @@ impl Processes {
                     Ok(format!("pid {pid} died; pid {} runs, state {letter}", now.pid))
                 }
                 State::Alive(letter) => {
+                    let lives = match done.deed {
+                        Deed::CrashLoop { .. } => done.lives(),
+                        _ => String::new(),
+                    };
                     let left =
                         done.left.as_ref().map(|left| format!(", {left}")).unwrap_or_default();
-                    Ok(format!("pid {} runs, state {letter}{left}", now.pid))
+                    Ok(format!("pid {} runs, state {letter}{left}{lives}", now.pid))
                 }
                 state => Err(format!("pid {}: {}", now.pid, words(&state))),
             },
@@ -294,6 +314,36 @@ impl Processes {
 }
 
 impl Done {
+    /// Ends the node's life, or starts another. What is still dying is left to die: the next beat starts it.
+    fn next_life(&mut self, node: &str, ends: bool, nodes: &mut dyn Nodes) -> io::Result<()> {
+        let now = nodes.pid(node).and_then(Process::of).filter(Process::is_alive);
+        match (ends, now) {
+            (true, Some(now)) if now != self.process => {
+                self.process = now;
+                self.ended += 1;
+                self.process.kill()
+            }
+            (true, None) => {
+                self.ended_itself += 1;
+                Ok(())
+            }
+            (false, None) if !self.process.is_alive() => nodes.start(node).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    fn lives(&self) -> String {
+        match self.ended_itself {
+            0 => format!(", {} lives were ended before", self.ended),
+            itself => {
+                format!(
+                    ", {} lives were ended before, {itself} times it had ended by itself",
+                    self.ended
+                )
+            }
+        }
+    }
+
     /// Ends whatever runs on the data, and puts the copy in its place; to be asked again while it ends.
     fn put_back(&mut self, node: &str, nodes: &mut dyn Nodes) -> io::Result<()> {
         let Some(snapshot) = &mut self.snapshot else { return Ok(()) };

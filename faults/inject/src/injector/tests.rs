@@ -292,6 +292,29 @@ fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
     assert_eq!(nodes.pid("n1"), Some(process.pid));
 }
 
+#[test]
+fn a_loop_ends_one_life_after_the_other_and_leaves_the_last() {
+    let mut nodes = Sleepers::new(&["n1"]);
+    let mut injector = Injector::new(nodes.undo());
+    let deed = Deed::CrashLoop { running: plan::Millis(300), pause: plan::Millis(200) };
+    assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
+    probed(&mut injector, &mut nodes, Expect::InEffect);
+    let pulse = |on| Action::Pulse { fault: FAULT, node: "n1".to_string(), on };
+    for _ in 0..2 {
+        assert!(is_done(&injector.act(&pulse(false), &mut nodes)));
+        let life = Process::of(nodes.pid("n1").unwrap()).unwrap();
+        assert!(life.is_alive());
+        assert!(is_done(&injector.act(&pulse(true), &mut nodes)));
+        eventually(|| !life.is_alive());
+    }
+    assert!(is_done(&injector.act(&heal(), &mut nodes)));
+    let evidence = probed(&mut injector, &mut nodes, Expect::Over);
+    assert!(evidence.ends_with(", 3 lives were ended before"), "{evidence}");
+    let last = nodes.pid("n1");
+    assert!(is_done(&injector.act(&pulse(true), &mut nodes)), "nothing beats any more");
+    assert_eq!(nodes.pid("n1"), last);
+}
+
 /// The nemesis, the injector and real processes together.
 #[test]
 fn a_schedule_is_carried_out_on_real_processes_and_everything_is_healed() {

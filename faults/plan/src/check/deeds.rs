@@ -12,6 +12,9 @@ use std::collections::BTreeSet;
 
 const GRACE_DEFAULT: Millis = Millis(10_000);
 const STOPPED_DEFAULT: Millis = Millis(200);
+/// Of a loop: to the middle of a start, or past the end of a quick one; and how long it is dead in between.
+const LIVES_DEFAULT: Millis = Millis(1_000);
+const PAUSE_DEFAULT: Millis = Millis(200);
 const RUNNING_DEFAULT: Millis = Millis(300);
 const CPU_PERCENT_DEFAULT: u64 = 10;
 /// Of one CPU: a hundred of them.
@@ -52,6 +55,10 @@ impl Checker<'_> {
             DeedName::Stutter => Deed::Stutter {
                 stopped: self.period(path, "stopped", raw.stopped.take(), STOPPED_DEFAULT),
                 running: self.period(path, "running", raw.running.take(), RUNNING_DEFAULT),
+            },
+            DeedName::CrashLoop => Deed::CrashLoop {
+                running: self.period(path, "running", raw.running.take(), LIVES_DEFAULT),
+                pause: self.period(path, "pause", raw.pause.take(), PAUSE_DEFAULT),
             },
             DeedName::Cut => {
                 peers = self.peers(path, raw, plan);

@@ -76,7 +76,7 @@ impl Deeds {
             Deed::OldSnapshot => snapshot = Some(world.machine(id).disk.snapshot()),
             Deed::Stall | Deed::Stutter { .. } => world.stall(id),
             Deed::Terminate { .. } => world.shut_down(id),
-            Deed::Kill => end(world, id),
+            Deed::Kill | Deed::CrashLoop { .. } => end(world, id),
             Deed::Wipe => {
                 end(world, id);
                 world.suffers(id, Loss::Destroyed);
@@ -121,6 +121,13 @@ impl Deeds {
 
     fn pulse(&mut self, world: &mut World, fault: u32, node: &str, on: bool) {
         let Some(done) = self.done.get_mut(&(fault, node.to_owned())) else { return };
+        if matches!(done.deed, Deed::CrashLoop { .. }) && !done.healed {
+            match on {
+                true => end(world, self.ids[node]),
+                false => world.start_at(self.ids[node], world.now_ns),
+            }
+            return;
+        }
         let is_stutter = matches!(done.deed, Deed::Stutter { .. });
         match (is_stutter, on) {
             _ if done.healed => {}
@@ -153,12 +160,17 @@ impl Deeds {
                 }
             }
             Deed::Stall | Deed::Stutter { .. } => world.resume(id),
+            Deed::CrashLoop { .. } if world.machine(id).is_up() => {
+                // It is in one of its lives, and is left in it.
+            }
             Deed::Terminate { .. } if world.machine(id).is_up() => {
                 // Called off on its way out: it goes all the same, and is started by the next attempt.
             }
-            Deed::Kill | Deed::Terminate { .. } | Deed::Wipe | Deed::PowerLoss => {
-                world.start_at(id, world.now_ns)
-            }
+            Deed::Kill
+            | Deed::CrashLoop { .. }
+            | Deed::Terminate { .. }
+            | Deed::Wipe
+            | Deed::PowerLoss => world.start_at(id, world.now_ns),
             Deed::Cut(_) | Deed::Isolate { .. } | Deed::Flap { .. } | Deed::Split { .. } => {
                 done.open(world);
             }

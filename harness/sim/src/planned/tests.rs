@@ -35,7 +35,8 @@ fn a_plan_with_cuts_and_ends_in_order_runs_and_holds() {
         fault("cut", "on = \"n1\"\npeers = \"controller-follower\"\ndirection = \"in\"\n", "1s")
             + &fault("isolate", "on = \"controller\"\n", "4s"),
         fault("flap", "on = \"one\"\npeers = \"everyone\"\n", "1s")
-            + &fault("stutter", "on = \"follower\"\n", "4s"),
+            + &fault("stutter", "on = \"follower\"\n", "4s")
+            + &fault("crash-loop", "on = \"one\"\nrunning = \"200ms\"\n", "6s"),
         fault("split", "shape = \"halves\"\n", "1s")
             + &fault("split", "shape = \"bridge\"\n", "4s"),
         // A node that is cut off is killed, and comes back while it is still cut off.

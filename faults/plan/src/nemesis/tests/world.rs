@@ -231,10 +231,12 @@ impl World {
             Action::Pulse { fault, node: name, on } => {
                 let node = self.nodes.get_mut(name).expect("a node of ours");
                 let stutters = matches!(self.deeds.get(fault), Some(Deed::Stutter { .. }));
+                let loops = matches!(self.deeds.get(fault), Some(Deed::CrashLoop { .. }));
                 match node.cuts.get_mut(fault) {
                     Some(cut) => (cut.whole, cut.since_ms) = (!on, self.now_ms),
                     // What was healed meanwhile stays healed.
                     None if stutters && !self.healed.contains(fault) => node.stalled = *on,
+                    None if loops && !self.healed.contains(fault) => node.down = *on,
                     None => {}
                 }
                 Some(Event::Done { fault: *fault, node: name.clone() })
@@ -319,6 +321,7 @@ impl World {
                 node.disk.insert(fault);
             }
             Deed::Kill
+            | Deed::CrashLoop { .. }
             | Deed::Terminate { .. }
             | Deed::Upgrade { .. }
             | Deed::Wipe
