@@ -295,7 +295,7 @@ fn a_stutter_stops_and_runs_in_turn_and_ends_running() {
 #[test]
 fn a_loop_ends_one_life_after_the_other_and_leaves_the_last() {
     let mut nodes = Sleepers::new(&["n1"]);
-    let mut injector = Injector::new(nodes.undo());
+    let mut injector = Injector::new(nodes.undo(), 1);
     let deed = Deed::CrashLoop { running: plan::Millis(300), pause: plan::Millis(200) };
     assert!(is_done(&injector.act(&inject(deed), &mut nodes)));
     probed(&mut injector, &mut nodes, Expect::InEffect);
