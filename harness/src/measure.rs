@@ -38,6 +38,14 @@ struct Open {
     intended_ns: u64,
     /// It was due after the load had warmed up.
     measured: bool,
+    /// And before the faults.
+    in_baseline: bool,
+}
+
+/// A send of the baseline that was not acknowledged in time, and when that was answered.
+struct Miss {
+    intended_ns: u64,
+    answered_ns: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +76,7 @@ pub struct Measure {
     acknowledged: u64,
     seen_live: u64,
     baseline_ns: Option<u64>,
+    misses: Vec<Miss>,
     load_ended_ns: Option<u64>,
     last_ns: u64,
 }
@@ -112,6 +121,7 @@ impl Measure {
             acknowledged: 0,
             seen_live: 0,
             baseline_ns: None,
+            misses: Vec::new(),
             load_ended_ns: None,
             last_ns: 0,
         }
@@ -167,7 +177,8 @@ impl Measure {
     fn sent(&mut self, id: RecordId, log: LogRef, intended_ns: u64, now_ns: u64) {
         // The baseline begins when the load is warm; what came before is checked, and no measure of anything.
         let measured = self.baseline_ns.is_some_and(|baseline_ns| intended_ns >= baseline_ns);
-        self.open.insert(id, Open { log, intended_ns, measured });
+        let in_baseline = measured && self.in_baseline();
+        self.open.insert(id, Open { log, intended_ns, measured, in_baseline });
         if !measured {
             return;
         }
@@ -184,6 +195,10 @@ impl Measure {
         let is_late = now_ns.saturating_sub(open.intended_ns) > self.deadline_ms * 1_000_000;
         if is_late || !outcome.is_success() {
             self.late_ns = now_ns;
+            if open.in_baseline {
+                let answered_ns = Some(now_ns);
+                self.misses.push(Miss { intended_ns: open.intended_ns, answered_ns });
+            }
         }
         if !open.measured {
             self.acknowledged += u64::from(outcome.is_success());
@@ -228,6 +243,9 @@ impl Measure {
         let end_ns = self.load_ended_ns.unwrap_or(self.last_ns);
         for open in std::mem::take(&mut self.open).into_values().filter(|open| open.measured) {
             self.windows.at(open.intended_ns).info += 1;
+            if open.in_baseline {
+                self.misses.push(Miss { intended_ns: open.intended_ns, answered_ns: None });
+            }
         }
         self.close_gaps(end_ns);
         self.gaps.sort_by_key(|gap| (gap.from_ms, gap.to_ms, gap.log));
@@ -285,14 +303,24 @@ impl Measure {
                 .map(|(_, w)| w)
                 .sum::<Window>()
                 .success_share(),
-            baseline: self
-                .windows
-                .seconds_at()
-                .filter(|(at, _)| at + 1000 <= first_fault_ms)
-                .map(|(_, w)| w)
-                .sum::<Window>()
-                .success_share(),
+            baseline: self.baseline_share(first_fault_ms),
         }
+    }
+
+    /// Of what was due in the seconds before the first fault. A send that was open when it came, and had time left, is no
+    /// measure of how it had been before.
+    fn baseline_share(&self, first_fault_ms: u64) -> f64 {
+        let before = |second_ms: u64| second_ms + 1000 <= first_fault_ms;
+        let seconds = self.windows.seconds_at().filter(|(at, _)| before(*at));
+        let all: Window = seconds.map(|(_, window)| window).sum();
+        let cut_short = |miss: &&Miss| {
+            let intended_ms = miss.intended_ns / 1_000_000;
+            let answered_ms = miss.answered_ns.map_or(u64::MAX, |at_ns| at_ns / 1_000_000);
+            before(intended_ms / 1000 * 1000)
+                && intended_ms + self.deadline_ms >= first_fault_ms
+                && answered_ms >= first_fault_ms
+        };
+        all.success_share_without(self.misses.iter().filter(cut_short).count())
     }
 }
 

@@ -161,6 +161,23 @@ fn what_was_due_while_the_load_warmed_up_is_not_measured() {
 }
 
 #[test]
+fn what_the_first_fault_cut_short_says_nothing_of_the_baseline() {
+    // All that is due between 2.9 and 3 s is open when the fault comes, and answered long after its deadline.
+    let cut = |ms: u64| if (2_900..3_000).contains(&ms) { ok(5_000) } else { ok(3) };
+    assert_eq!(run(6, cut, &[fault(3_100)]).availability.baseline, 1.0);
+    // Had it come after their deadline, they would have been late already.
+    assert!(run(6, cut, &[fault(4_100)]).availability.baseline < 0.98);
+    // What was refused before counts, whenever the fault came.
+    let refused = |ms: u64| match ms {
+        2_900..3_000 => Some((3, Outcome::Fail)),
+        _ => ok(3),
+    };
+    assert!(run(6, refused, &[fault(3_100)]).availability.baseline < 0.98);
+    assert!(run(6, |_| None, &[fault(500)]).availability.baseline == 1.0, "nothing was offered");
+    assert!(run(1, |_| None, &[fault(1_000)]).availability.baseline.is_nan(), "nothing is known");
+}
+
+#[test]
 fn what_was_made_of_other_records_is_not_offered_at_a_rate() {
     let mut measure = Measure::new(1000);
     let send = |sequence| Event::Send { id: id(sequence), log: LOG, intended_mono_ns: 0 };
