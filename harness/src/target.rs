@@ -58,11 +58,32 @@ pub trait Software {
     fn ends_in_order(&self) -> bool;
 }
 
-/// 22 characters of URL-safe base64, as the ids of clusters and directories are in Kafka.
+/// The id of a cluster or a directory as Kafka makes them (`Uuid.randomUuid`): 16 random bytes in URL-safe base64,
+/// 22 characters, of which the last holds two bits. None begins with a dash: Kafka's tools would take it for an option.
 pub fn cluster_id(seed: u64, wall_ms: i64) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const FIRST: &[u8; 63] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    const MIDDLE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const LAST: &[u8; 4] = b"AQgw";
     let mut random = generator::random::Random::new(seed ^ wall_ms as u64, "cluster-id");
-    (0..22)
-        .map(|index| ALPHABET[random.below(if index == 21 { 4 } else { 64 }) as usize] as char)
-        .collect()
+    let mut draw = |from: &[u8]| from[random.below(from.len() as u64) as usize] as char;
+    let mut id = String::with_capacity(22);
+    id.push(draw(FIRST));
+    id.extend((1..21).map(|_| draw(MIDDLE)));
+    id.push(draw(LAST));
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cluster_id;
+
+    #[test]
+    fn no_id_is_an_option_to_a_tool() {
+        for seed in 0..10_000 {
+            let id = cluster_id(seed, 1_790_000_000_000);
+            assert_eq!(id.len(), 22, "{id}");
+            assert!(!id.starts_with('-'), "{id}");
+            assert!(id.ends_with(['A', 'Q', 'g', 'w']), "{id}");
+        }
+    }
 }

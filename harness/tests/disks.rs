@@ -7,7 +7,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, kafka, read, read_json_lines, wait_for};
+use place::{Place, kafka, read};
 use serde_json::{Value, json};
 
 /// Four ways for a disk to be wrong, one after the other.
@@ -220,20 +220,7 @@ fn apache_kafka_keeps_its_word_on_damaged_files() {
 fn a_harness_that_is_killed_leaves_no_process_waiting_for_its_file_system() {
     let place = Place::for_cluster();
     place.write("plan.toml", &FAILING.replace("for = \"1500ms\"", "for = \"60s\""));
-    let mut running = place.start(["run", "plan.toml", "--seed", "5", "--progress", "lines"]);
-    let status = wait_for("a fault is confirmed, or the machine can't do it", || {
-        if let Some(status) = running.has_ended() {
-            return Ok(Some(status));
-        }
-        let lines = read_json_lines(&place.path("store/failing/latest/faults.jsonl"));
-        let confirmed = lines.iter().any(|line| line["state"] == "confirmed");
-        confirmed.then_some(None).ok_or_else(|| "none is".to_string())
-    });
-    if let Some(status) = status {
-        assert_eq!(status.code(), Some(3), "{}", running.wait().err);
-        eprintln!("skipped: {}", running.wait().err.trim());
-        return;
-    }
+    let Some(mut running) = place.start_until_confirmed("failing") else { return };
     running.signal(rustix::process::Signal::KILL);
     running.wait();
     place.run(["doctor", "--clean"]).code(0);

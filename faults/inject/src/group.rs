@@ -56,8 +56,7 @@ pub struct MemoryUse {
 #[derive(Debug)]
 pub struct Group {
     hierarchy: Hierarchy,
-    name: String,
-    /// Directories that were made, and not yet removed.
+    /// Its directories, as far as they were made, and are not removed yet.
     made: Vec<PathBuf>,
 }
 
@@ -124,7 +123,7 @@ impl Group {
                 write(&file, "+cpu +memory")?;
             }
         }
-        let mut group = Group { hierarchy, name: name.to_string(), made: Vec::new() };
+        let mut group = Group { hierarchy, made: Vec::new() };
         for directory in group.hierarchy.directories(name) {
             fs::create_dir(&directory).map_err(|error| told(&directory, error))?;
             group.made.push(directory);
@@ -134,7 +133,7 @@ impl Group {
 
     /// The process, and all that it starts from now on, is in the group.
     pub fn adopt(&self, pid: u32) -> io::Result<()> {
-        for directory in self.hierarchy.directories(&self.name) {
+        for directory in &self.made {
             write(&directory.join("cgroup.procs"), &pid.to_string())?;
         }
         Ok(())
@@ -142,7 +141,7 @@ impl Group {
 
     /// Whether the kernel counts the process as one of the group's.
     pub fn holds(&self, process: &Process) -> io::Result<bool> {
-        for directory in self.hierarchy.directories(&self.name) {
+        for directory in &self.made {
             let pids = read(&directory.join("cgroup.procs"))?;
             if !pids.lines().any(|pid| pid.parse() == Ok(process.pid)) {
                 return Ok(false);
@@ -235,13 +234,11 @@ impl Group {
     }
 
     fn cpu(&self, file: &str) -> PathBuf {
-        let directories = self.hierarchy.directories(&self.name);
-        directories.first().expect("a group has a directory").join(file)
+        self.made.first().expect("a group has a directory").join(file)
     }
 
     fn memory(&self, file: &str) -> PathBuf {
-        let directories = self.hierarchy.directories(&self.name);
-        directories.last().expect("a group has a directory").join(file)
+        self.made.last().expect("a group has a directory").join(file)
     }
 }
 

@@ -131,6 +131,25 @@ impl Place {
         Running { child: command.spawn().expect("the binary starts"), out, err }
     }
 
+    /// Starts `plan.toml`, which is called `name`, and waits until one of its faults is confirmed; `None`: this machine can't do it,
+    /// which is said.
+    pub fn start_until_confirmed(&self, name: &str) -> Option<Running> {
+        let mut running = self.start(["run", "plan.toml", "--seed", "5", "--progress", "lines"]);
+        let status = wait_for("a fault is confirmed, or the machine can't do it", || {
+            if let Some(status) = running.has_ended() {
+                return Ok(Some(status));
+            }
+            let lines = read_json_lines(&self.path("store").join(name).join("latest/faults.jsonl"));
+            let confirmed = lines.iter().any(|line| line["state"] == "confirmed");
+            confirmed.then_some(None).ok_or_else(|| "none is".to_string())
+        });
+        let Some(status) = status else { return Some(running) };
+        let answer = running.wait();
+        assert_eq!(status.code(), Some(3), "{}", answer.err);
+        eprintln!("skipped: {}", answer.err.trim());
+        None
+    }
+
     pub fn undo_dir(&self) -> PathBuf {
         self.path("store/.undo")
     }

@@ -91,7 +91,7 @@ impl Copier {
         let since = self.history.now();
         let records_max = 1 + self.task.random.below(self.task.records_max);
         let handed = member.take(usize::try_from(records_max).unwrap_or(usize::MAX));
-        if member.is_dead {
+        if member.is_dead() {
             return ControlFlow::Break(());
         }
         let (first, next) = handed.bounds();

@@ -36,16 +36,24 @@ impl Sign {
     }
 }
 
-/// How long a library has been silent.
+/// How long a library has been silent, and whether it was for so long that nothing will come of it any more.
 #[derive(Debug, Default)]
-pub(crate) struct Silence(Duration);
+pub(crate) struct Silence {
+    lasts: Duration,
+    is_dead: bool,
+}
 
 impl Silence {
     /// The library was asked for `asked` long; `handed`: it handed something out. Whether it is dead.
     pub(crate) fn after(&mut self, asked: Duration, handed: bool, sign: &Sign) -> bool {
         let lives = sign.0.swap(false, Ordering::Relaxed) || handed;
-        self.0 = if lives { Duration::ZERO } else { self.0 + asked };
-        self.0 >= SILENCE_MAX
+        self.lasts = if lives { Duration::ZERO } else { self.lasts + asked };
+        self.is_dead |= self.lasts >= SILENCE_MAX;
+        self.is_dead
+    }
+
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.is_dead
     }
 }
 

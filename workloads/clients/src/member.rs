@@ -23,7 +23,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a member waits for its coordinator when it was given partitions.
 const COMMITTED_WAIT: Duration = Duration::from_secs(5);
@@ -400,8 +400,6 @@ pub(crate) struct Member {
     pub(crate) task: MemberTask,
     pub(crate) consumer: BaseConsumer<MemberContext>,
     silence: Silence,
-    /// Nothing will come of its library any more.
-    pub(crate) is_dead: bool,
 }
 
 /// What came of one poll.
@@ -435,13 +433,13 @@ impl Member {
             task.reader.config().create_with_context(context)?;
         consumer.subscribe(&[&task.reader.topic])?;
         task.seat.taken_by(session);
-        Ok(Member { task, consumer, silence: Silence::default(), is_dead: false })
+        Ok(Member { task, consumer, silence: Silence::default() })
     }
 
     /// Takes what there is and works on it. `false`: there was nothing to work on. Breaks off where its library is dead.
     fn work(&mut self, order: &Standing, dies: bool) -> ControlFlow<(), bool> {
         let handed = self.take(BATCH_RECORDS_MAX);
-        if self.is_dead {
+        if self.is_dead() {
             return ControlFlow::Break(());
         }
         self.note(&handed);
@@ -456,15 +454,23 @@ impl Member {
         ControlFlow::Continue(!next.is_empty())
     }
 
+    /// Nothing will come of its library any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.silence.is_for_good()
+    }
+
     /// What the library hands out now, up to so many records.
     pub(crate) fn take(&mut self, records_max: usize) -> Handed {
         let context = self.consumer.context();
         let rebalances = context.rebalances.load(Ordering::Relaxed);
-        let began = Instant::now();
-        let Batch { mut records, errors, ends } =
-            Batch::poll(&self.consumer, &self.task.reader, POLL_WAIT, records_max);
-        let handed = records.len() + errors.len() + ends.len() > 0;
-        self.is_dead |= self.silence.after(began.elapsed(), handed, &context.sign);
+        let Batch { mut records, errors, .. } = Batch::poll(
+            &self.consumer,
+            &self.task.reader,
+            POLL_WAIT,
+            records_max,
+            &mut self.silence,
+            &context.sign,
+        );
         records.retain(|_, records| !records.is_empty());
         // Some of it was handed out before its partition was taken: that is another's work now.
         let is_anothers = context.rebalances.load(Ordering::Relaxed) != rebalances
@@ -574,13 +580,13 @@ impl Member {
 
     pub(crate) fn close(self, commits: bool) {
         let session = self.task.reader.session;
-        let Member { consumer, is_dead, .. } = self;
+        let Member { consumer, silence, .. } = self;
         if !commits {
             consumer.context().owned.lock().expect("no holder of this lock panics").clear();
         }
         let (history, context) = (consumer.context().history.clone(), consumer.context().clone());
         let name = &context.task.reader.name;
-        if is_dead {
+        if silence.is_for_good() {
             let code = library::DEAD.to_string();
             context.record_reader(ReaderEvent::Error { code, fatal: true });
             library::leave(name, consumer);

@@ -113,7 +113,7 @@ pub fn start_live(
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
                     pass.poll_batch(Duration::from_millis(50));
-                    if pass.is_dead {
+                    if pass.silence.is_for_good() {
                         let task = ReaderTask { session: sessions.open(), ..pass.task.clone() };
                         pass.leave();
                         match Pass::open(task, 0, PassKind::Live, history.clone()) {
@@ -152,12 +152,12 @@ pub fn final_pass(
         if pass.reached(ends) {
             break true;
         }
-        if history.now().mono_ns > deadline_ns || pass.is_dead {
+        if history.now().mono_ns > deadline_ns || pass.silence.is_for_good() {
             break false;
         }
         pass.poll_batch(Duration::from_millis(100));
     };
-    match pass.is_dead {
+    match pass.silence.is_for_good() {
         true => pass.leave(),
         false => pass.close(complete),
     }
@@ -174,13 +174,17 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Polls until nothing more is waiting, or so many records came.
+    /// Polls until nothing more is waiting, or so many records came. `silence`: of this consumer's library, whose signs of life
+    /// are `sign`.
     pub(crate) fn poll<C: ConsumerContext>(
         consumer: &BaseConsumer<C>,
         task: &ReaderTask,
         wait: Duration,
         records_max: usize,
+        silence: &mut Silence,
+        sign: &Sign,
     ) -> Batch {
+        let began = Instant::now();
         let mut batch = Batch::default();
         let mut timeout = wait;
         let mut count = 0;
@@ -201,6 +205,8 @@ impl Batch {
             }
             timeout = Duration::ZERO;
         }
+        let handed = count + batch.ends.len() + batch.errors.len() > 0;
+        silence.after(began.elapsed(), handed, sign);
         batch
     }
 }
@@ -238,8 +244,6 @@ pub(crate) struct Pass {
     /// Some position is not in its log any more.
     is_outside: bool,
     silence: Silence,
-    /// Nothing will come of its library any more.
-    is_dead: bool,
 }
 
 impl Pass {
@@ -261,7 +265,6 @@ impl Pass {
             at_end: BTreeSet::new(),
             is_outside: false,
             silence: Silence::default(),
-            is_dead: false,
         };
         this.record(Event::PassBegan { reader: session, pass, kind });
         let mut assignment = TopicPartitionList::new();
@@ -299,12 +302,15 @@ impl Pass {
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
     pub(crate) fn poll_batch(&mut self, wait: Duration) -> usize {
-        let began = Instant::now();
-        let Batch { records, ends, errors } =
-            Batch::poll(&self.consumer, &self.task, wait, BATCH_RECORDS_MAX);
+        let Batch { records, ends, errors } = Batch::poll(
+            &self.consumer,
+            &self.task,
+            wait,
+            BATCH_RECORDS_MAX,
+            &mut self.silence,
+            &self.consumer.context().sign,
+        );
         let count = records.values().map(Vec::len).sum();
-        let handed = count + ends.len() + errors.len() > 0;
-        self.is_dead |= self.silence.after(began.elapsed(), handed, &self.consumer.context().sign);
         for (partition, records) in &records {
             self.at_end.remove(partition);
             self.positions.extend(records.last().map(|(offset, _)| (*partition, offset + 1)));

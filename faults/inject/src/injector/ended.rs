@@ -1,7 +1,23 @@
-//! How a node stands that a fault may have ended, and which faults it is still under: the words of those faults that hit a node
-//! without ending it themselves.
+//! What those faults share that hit a node without ending it themselves: starting again what has ended of them, how it stands,
+//! and which faults it is still under.
 
+use super::Nodes;
 use crate::process::{Process, State};
+use std::io;
+
+/// Starts a node that has ended, unless another fault keeps it down, or one that it may have ended of still holds.
+pub fn start_again(
+    node: &str,
+    kept_down: bool,
+    is_under_others: bool,
+    nodes: &mut dyn Nodes,
+) -> io::Result<()> {
+    let runs = nodes.pid(node).and_then(Process::of).is_some_and(|process| process.is_alive());
+    if !runs && !kept_down && !is_under_others {
+        nodes.start(node)?;
+    }
+    Ok(())
+}
 
 /// What runs now, where `before` ran when the fault began. An error: nothing does, and something should.
 pub fn stands(

@@ -84,11 +84,7 @@ impl Files {
                 }
             }
         }
-        let runs = nodes.pid(node).and_then(Process::of).is_some_and(|process| process.is_alive());
-        if !runs && !kept_down && others.is_empty() {
-            nodes.start(node)?;
-        }
-        Ok(())
+        ended::start_again(node, kept_down, !others.is_empty(), nodes)
     }
 
     pub fn in_effect(

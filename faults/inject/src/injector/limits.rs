@@ -56,11 +56,7 @@ impl Limits {
         let Some(done) = self.done.get_mut(&(fault, node.to_string())) else { return Ok(()) };
         done.healed = true;
         self.set(node, group_of(nodes, node)?)?;
-        let runs = nodes.pid(node).and_then(Process::of).is_some_and(|process| process.is_alive());
-        if !runs && !kept_down && self.others(fault, node).is_empty() {
-            nodes.start(node)?;
-        }
-        Ok(())
+        ended::start_again(node, kept_down, !self.others(fault, node).is_empty(), nodes)
     }
 
     pub fn in_effect(
