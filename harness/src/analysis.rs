@@ -39,8 +39,11 @@ pub fn analyse(recorded: Recorded) -> Facts {
     if let Some(because) = &record.cut {
         checker.history_was_cut(because);
     }
-    let mut report = checker.finish();
     let replicas = replicas.filter(|report| !report.logs.is_empty());
+    for log in replicas.iter().flat_map(|report| &report.logs) {
+        checker.producer_epochs(log.log, &log.producer_epochs);
+    }
+    let mut report = checker.finish();
     report.checks.extend(replicas.as_ref().map(replicas::check));
     let measured = measure.finish(&faults, &observations);
     let judgement = judge::judge(judge::Inputs {

@@ -1,15 +1,15 @@
 //! The replicas of each log, read from the nodes' own files once all nodes have stopped, and compared.
 //!
 //! Promises: every batch below the log's settled end is read whole, its CRC computed, and compared with that of the other
-//! replicas: offsets, leader epoch and CRC are the same in all of them, for followers append the leader's bytes. Nothing is
-//! written. The bytes are taken apart by the code of the bundled broker, which knows nothing of replicas here. Not promised: anything of compacted logs, whose replicas may differ; of replicas that were not in sync; of what
+//! replicas: offsets, leader epoch and CRC are the same in all of them, for followers append the leader's bytes. The first of them also
+//! tells where each producer's epochs begin. Nothing is written. The bytes are taken apart by the code of the bundled broker, which knows nothing of replicas here. Not promised: anything of compacted logs, whose replicas may differ; of replicas that were not in sync; of what
 //! retention had taken from any of them.
 
 use anyhow::{Context, Result};
 use model::finding::{Check, CheckVerdict, Finding, Kind};
 use model::history::LogRef;
-use model::replicas::{LogReplicas, ReplicaDifference, ReplicaReport};
-use std::collections::VecDeque;
+use model::replicas::{LogReplicas, ProducerEpoch, ReplicaDifference, ReplicaReport};
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,7 @@ pub fn compare(ended: &[Ended], data_dir: impl Fn(&str) -> PathBuf) -> ReplicaRe
             from: 0,
             to: ended.end,
             differences: Vec::new(),
+            producer_epochs: Vec::new(),
             not_compared: None,
         };
         let result = ended.nodes.clone().map_err(anyhow::Error::msg).and_then(|nodes| {
@@ -55,6 +56,7 @@ fn compare_one(compared: &mut LogReplicas, data_dir: impl Fn(&str) -> PathBuf) -
         compared.from = compared.from.max(begins);
     }
     let Some((first, others)) = compared.nodes.split_first() else { return Ok(()) };
+    compared.producer_epochs = producer_epochs(open(first)?, compared.to)?;
     let range = compared.from..compared.to;
     for other in others {
         let (one, two) = (open(first)?, open(other)?);
@@ -63,6 +65,19 @@ fn compare_one(compared: &mut LogReplicas, data_dir: impl Fn(&str) -> PathBuf) -
         compared.differences.extend(pair.found);
     }
     Ok(())
+}
+
+/// Where each producer's epochs begin in a replica, below `end`.
+fn producer_epochs(mut batches: Batches, end: i64) -> Result<Vec<ProducerEpoch>> {
+    let (mut known, mut epochs) = (BTreeSet::new(), Vec::new());
+    while let Some(batch) = batches.next()?.filter(|batch| batch.base_offset < end) {
+        let Some((producer_id, producer_epoch)) = batch.producer else { continue };
+        if known.insert((producer_id, producer_epoch)) {
+            let first_offset = batch.base_offset;
+            epochs.push(ProducerEpoch { producer_id, producer_epoch, first_offset });
+        }
+    }
+    Ok(epochs)
 }
 
 /// Two replicas, side by side.
@@ -148,6 +163,8 @@ struct Stored {
     leader_epoch: i32,
     crc: u32,
     is_intact: bool,
+    /// The id and epoch of who wrote it; `None`: a producer without idempotence.
+    producer: Option<(i64, i16)>,
 }
 
 /// The batches of one replica, in the order of its files.
@@ -209,6 +226,8 @@ impl Batches {
                 leader_epoch: header.partition_leader_epoch,
                 crc: header.crc,
                 is_intact,
+                producer: (header.producer_id >= 0)
+                    .then_some((header.producer_id, header.producer_epoch)),
             }));
         }
     }

@@ -77,10 +77,14 @@ pub fn run(facts: &Facts) -> String {
         let _ = writeln!(out, "  warning  {warning}");
     }
     let _ = writeln!(out, "{}  {}", word(verdict.verdict), verdict.because);
-    for promise in
-        verdict.promises.iter().filter(|p| p.verdict == Word::Broken || p.verdict == Word::Unknown)
-    {
-        let mark = if promise.verdict == Word::Broken { "✗" } else { "?" };
+    for promise in &verdict.promises {
+        let mark = match promise.verdict {
+            Word::Broken => "✗",
+            Word::Unknown => "?",
+            // What was found and is nobody's fault; once is enough.
+            Word::NotPromised if promise.count > 0 && promise.because != verdict.because => "·",
+            Word::NotPromised | Word::Held => continue,
+        };
         let _ = writeln!(out, "  {mark} {:<12} {}", promise.name, promise.because);
     }
     if let (Some(bound), Word::Held) = (verdict.loss_bound, verdict.verdict) {

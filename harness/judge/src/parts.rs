@@ -113,6 +113,13 @@ fn for_producers(
     let any = inputs.facts.producers.iter().any(|producer| has_it(&producer.settings, None));
     let weigh = |finding: &Finding| {
         match producer(finding, inputs) {
+        Some(of) if has_it(&of.settings, Some(finding)) && finding.outcome.as_deref() == Some("new epoch") => {
+            Weight::Outside(
+                "the client's library had begun a new epoch of its producer in between, and what it sends again under that is new to \
+                 the broker (KIP-98 promises for one epoch; librdkafka's issue 4953)"
+                    .into(),
+            )
+        }
         // A log that lost records has forgotten their producers with them, and takes what is sent again for new.
         Some(of) if has_it(&of.settings, Some(finding)) => match as_a_loss(finding, inputs) {
             Weight::Broken if begins_anew(of, finding) => Weight::Unknown(

@@ -412,6 +412,13 @@ fn a_library_that_gave_up_a_send_begins_a_new_epoch() {
 }
 
 #[test]
+fn what_is_sent_again_under_a_new_epoch_is_new_to_the_broker() {
+    let run = || all(2).found(Kind::Duplicate, 2, Some((20_000, 20_000)));
+    part_is(run().with_outcome("new epoch"), "idempotence", Word::NotPromised, "new epoch");
+    part_is(run().with_outcome("ok"), "idempotence", Word::Broken, "2 ");
+}
+
+#[test]
 fn duplicates_and_order_by_what_the_client_asked_for() {
     for (idempotence, retries, in_flight, duplicate, reordered) in [
         (true, 10, 5, Word::Broken, Word::Broken),

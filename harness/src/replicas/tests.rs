@@ -3,7 +3,7 @@
 use super::*;
 use model::history::TopicRef;
 use std::slice::from_ref;
-use wire::batch::{BatchBuilder, Compression};
+use wire::batch::{BatchBuilder, Compression, Producer};
 
 fn batch(base_offset: i64, leader_epoch: i32, value: &[u8]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None);
@@ -104,4 +104,29 @@ fn a_copy_that_cannot_be_read_is_unknown() {
         assert_eq!(check.verdict, CheckVerdict::Unknown);
         assert!(check.because.expect("why").contains("orders-0 were not compared"));
     }
+}
+
+#[test]
+fn each_epoch_of_each_producer_is_told_by_where_it_begins() {
+    let by = |base_offset: i64, producer_id: i64, producer_epoch: i16| {
+        let mut builder = BatchBuilder::new(Compression::None).producer(Producer {
+            id: producer_id,
+            epoch: producer_epoch,
+            base_sequence: 0,
+        });
+        builder.append(1_000, None, Some(b"a"), &[]);
+        builder.build(base_offset, 1).to_vec()
+    };
+    let batches =
+        vec![by(0, 7, 0), by(1, 8, 0), by(2, 7, 0), batch(3, 1, b"b"), by(5, 7, 1), by(6, 8, 1)];
+    let log = compared(from_ref(&batches), from_ref(&batches), 6);
+    let told = log
+        .producer_epochs
+        .iter()
+        .map(|one| (one.producer_id, one.producer_epoch, one.first_offset));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [(7, 0, 0), (8, 0, 1), (7, 1, 5)],
+        "below the end, once each"
+    );
 }

@@ -35,6 +35,7 @@ use model::finding::{Check, Counts};
 use model::history::{
     Ending, Event, LogRef, Outcome, PassKind, Phase, ReaderEvent, RecordId, Seen, Session, Time,
 };
+use model::replicas::ProducerEpoch;
 use model::settings::{Acks, Isolation, TopicSettings};
 use pages::{Backing, OpenBytes, SharedBacking};
 use passes::{Pass, Passes};
@@ -136,6 +137,8 @@ struct LogState {
     start_max: i64,
     /// Records below this were removed on request.
     deleted_before: i64,
+    /// Where producers' epochs begin, if the log's own batches were asked.
+    producer_epochs: Vec<ProducerEpoch>,
 }
 
 /// Takes a history event by event.
@@ -212,6 +215,14 @@ impl Checker {
     /// Says that the history ends before its run did: reads without a send are then unknown, not phantoms.
     pub fn history_was_cut(&mut self, because: &str) {
         self.facts.cut = Some(because.to_owned());
+    }
+
+    /// Says where producers' epochs begin in a log: what a client's library sends once more under a later epoch is new to the
+    /// broker.
+    pub fn producer_epochs(&mut self, log: LogRef, epochs: &[ProducerEpoch]) {
+        if let Some(index) = self.log_index.get(&log) {
+            self.logs[*index as usize].producer_epochs = epochs.to_vec();
+        }
     }
 
     /// Takes the next event.
@@ -378,6 +389,7 @@ impl Checker {
             settled: None,
             start_max: 0,
             deleted_before: 0,
+            producer_epochs: Vec::new(),
         });
         index
     }

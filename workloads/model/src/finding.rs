@@ -375,7 +375,8 @@ pub struct Finding {
     pub last_offset: Option<i64>,
     /// A few of the records, the first ones.
     pub ids: Vec<RecordId>,
-    /// The writers' outcome, where it matters: `ok`, `info`, `unacknowledged`; of a group, when it commits.
+    /// The writers' outcome, where it matters: `ok`, `info`, `unacknowledged`; of a group, when it commits; of records
+    /// that stand twice, `new epoch` if their producer began one in between.
     pub outcome: Option<String>,
     /// When the first and the last of them were acknowledged, milliseconds since the run began.
     pub first_ack_ms: Option<u64>,

@@ -20,8 +20,21 @@ pub struct LogReplicas {
     pub to: i64,
     /// One for each node that differs from the first.
     pub differences: Vec<ReplicaDifference>,
+    /// Each epoch of each producer that wrote to the log, by where it begins: from there on the broker counts the producer's
+    /// sequence numbers anew.
+    #[serde(default)]
+    pub producer_epochs: Vec<ProducerEpoch>,
     /// Why they could not be compared.
     pub not_compared: Option<String>,
+}
+
+/// A producer's epoch in a log, as its batches tell it (KIP-98).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerEpoch {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// The base offset of its first batch.
+    pub first_offset: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

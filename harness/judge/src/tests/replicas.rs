@@ -20,6 +20,7 @@ fn compared(differs: Option<&str>, not_compared: Option<&str>) -> Run {
         nodes: vec!["n1".into(), "n2".into(), "n3".into()],
         from: 0,
         to: 1000,
+        producer_epochs: Vec::new(),
         differences: differs.map(difference).into_iter().collect(),
         not_compared: not_compared.map(str::to_string),
     };

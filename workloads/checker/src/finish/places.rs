@@ -1,30 +1,77 @@
 //! What stands where it should not: twice, two at one place, damaged, never sent, or certainly failed.
 
-use super::fold::Row;
+use super::fold::{Row, fold};
 use super::*;
 use crate::prose::{at, between, count_of, number, offset, them, were};
 
 impl Closing<'_> {
-    pub(super) fn duplicates(&self, rows: Vec<Row>) -> Answer {
-        let records = &self.checker.records;
-        self.answer(Kind::Duplicate, rows, |run| {
-            let first = run[0].slot;
-            let id = records.id(first);
-            let mut places: Vec<i64> = records
-                .elsewhere(first)
-                .map_or(Vec::new(), |known| known.places.iter().map(|place| place.offset).collect());
-            places.sort_unstable();
-            let places: Vec<String> = places.into_iter().take(6).map(offset).collect();
-            format!(
-                "{} of {} {} read at more than one offset each: sequence {} of session {} stands at {}.",
-                count_of(run.len() as u64, "record"),
-                self.log_of(run),
-                were(run.len() as u64),
-                number(id.sequence),
-                id.session.0,
-                places.join(" and "),
-            )
-        })
+    pub(super) fn duplicates(&self, mut rows: Vec<Row>) -> Answer {
+        for row in &mut rows {
+            row.group = u8::from(self.epoch_between(row).is_some());
+        }
+        let count = rows.len() as u64;
+        let runs = fold(self, rows);
+        let findings = runs.iter().take(self.checker.options.findings_max).map(|run| {
+            let mut because = self.stand_twice(run);
+            let epoch = self.epoch_between(&run[0]);
+            if let Some(epoch) = epoch {
+                because += &format!(
+                    " In between, its client's library began a new epoch: producer {}, epoch {}, from offset {} on.",
+                    epoch.producer_id,
+                    epoch.producer_epoch,
+                    offset(epoch.first_offset),
+                );
+            }
+            let mut finding = self.finding(Kind::Duplicate, run, because);
+            if epoch.is_some() {
+                finding.outcome = Some("new epoch".into());
+            }
+            finding
+        });
+        Answer { count, findings: findings.collect(), unknown: None }
+    }
+
+    fn stand_twice(&self, run: &[Row]) -> String {
+        let id = self.checker.records.id(run[0].slot);
+        let places = self.places_of(run[0].slot).into_iter().take(6).map(offset);
+        let places: Vec<String> = places.collect();
+        format!(
+            "{} of {} {} read at more than one offset each: sequence {} of session {} stands at {}.",
+            count_of(run.len() as u64, "record"),
+            self.log_of(run),
+            were(run.len() as u64),
+            number(id.sequence),
+            id.session.0,
+            places.join(" and "),
+        )
+    }
+
+    fn places_of(&self, slot: Slot) -> Vec<i64> {
+        let known = self.checker.records.elsewhere(slot);
+        let mut places: Vec<i64> =
+            known.iter().flat_map(|known| &known.places).map(|place| place.offset).collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// The epoch that a record's producer began between one of its places and the next, each time; `None`: the broker could
+    /// know two of them for the same.
+    fn epoch_between(&self, row: &Row) -> Option<&ProducerEpoch> {
+        let state = &self.checker.logs[row.log as usize];
+        let session = self.checker.records.id(row.slot).session;
+        let is_its_own = |epoch: &&ProducerEpoch| {
+            let first = self.checker.seen_at(state, epoch.first_offset);
+            let first = first.filter(|occupant| *occupant != FOREIGN);
+            first.is_some_and(|first| self.checker.records.id(Slot(first)).session == session)
+        };
+        let mut found = None;
+        for places in self.places_of(row.slot).windows(2) {
+            let between = places[0] + 1..=places[1];
+            let epochs = state.producer_epochs.iter();
+            let mut inside = epochs.filter(|epoch| between.contains(&epoch.first_offset));
+            found = Some(inside.find(is_its_own)?);
+        }
+        found
     }
 
     pub(super) fn inconsistent_offsets(&self, rows: Vec<Row>) -> Answer {

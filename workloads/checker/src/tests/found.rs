@@ -1,8 +1,10 @@
 //! Every other kind: found, and near misses.
 
 use super::history::*;
+use crate::{Checker, Options};
 use model::finding::{CheckVerdict, Kind};
 use model::history::*;
+use model::replicas::ProducerEpoch;
 
 #[test]
 fn a_record_at_two_offsets_is_a_duplicate() {
@@ -10,6 +12,36 @@ fn a_record_at_two_offsets_is_a_duplicate() {
     assert_eq!(found(&report), [(Kind::Duplicate, 1)]);
     let because = &check(&report, Kind::Duplicate).findings[0].because;
     assert!(because.contains("sequence 0 of session 1 stands at 0 and 2"), "{because}");
+}
+
+#[test]
+fn a_record_that_stands_again_under_its_producers_next_epoch_is_told_apart() {
+    // Sequences 0 and 1 were sent again under epoch 1; 2 stands twice within that.
+    let places = [(0, 0), (1, 1), (2, 0), (3, 1), (4, 2), (5, 2)];
+    let told = |first_offset: i64| {
+        let history = History::new().written(0..3).finally(6, &places);
+        let mut checker = history.fed_to(Checker::new(Options::default()));
+        let epoch = |producer_epoch, first_offset| ProducerEpoch {
+            producer_id: 7,
+            producer_epoch,
+            first_offset,
+        };
+        checker.producer_epochs(log(0), &[epoch(0, 0), epoch(1, first_offset)]);
+        let report = checker.finish();
+        let check = check(&report, Kind::Duplicate);
+        assert_eq!(check.count, 3);
+        let findings = check.findings.iter();
+        findings
+            .map(|found| (found.outcome.clone().unwrap_or_default(), found.count))
+            .collect::<Vec<_>>()
+    };
+    let new = |count| ("new epoch".to_string(), count);
+    let old = |count| ("ok".to_string(), count);
+    assert_eq!(told(2), [old(1), new(2)]);
+    // It begins with the first of the two that it sends again, not with the second.
+    assert_eq!(told(3), [old(1), old(1), new(1)]);
+    // Where it begins after both copies, it is no excuse.
+    assert_eq!(told(4), [old(2), old(1)]);
 }
 
 #[test]

@@ -170,11 +170,16 @@ impl History {
         self.check_by(Checker::new(Options::default()))
     }
 
-    pub(super) fn check_by(&self, mut checker: Checker) -> Report {
+    pub(super) fn fed_to(&self, mut checker: Checker) -> Checker {
         for (index, event) in self.events.iter().enumerate() {
             let mono_ns = (index as u64 + 1) * 10_000_000;
             checker.feed(&Time { mono_ns, wall_ms: 0 }, event);
         }
+        checker
+    }
+
+    pub(super) fn check_by(&self, checker: Checker) -> Report {
+        let mut checker = self.fed_to(checker);
         if self.cut {
             checker.history_was_cut("its last block was not written to the end");
         }
