@@ -26,12 +26,14 @@ pub struct Counters {
     pub late_ns: AtomicU64,
     /// Acknowledged sends by partition; acks=0 sends that left count too, for nothing else tells of progress there.
     pub acknowledged: Vec<AtomicU64>,
+    /// Sends by partition, begun.
+    pub offered: Vec<AtomicU64>,
     /// What the checker has found for certain, by kind.
     pub found: Mutex<Vec<(Kind, u64)>>,
 }
 
 impl Counters {
-    fn new(partitions: u32) -> Counters {
+    pub fn new(partitions: u32) -> Counters {
         let zero = AtomicU64::default;
         Counters {
             sent: zero(),
@@ -41,12 +43,20 @@ impl Counters {
             polled: zero(),
             late_ns: zero(),
             acknowledged: (0..partitions).map(|_| zero()).collect(),
+            offered: (0..partitions).map(|_| zero()).collect(),
             found: Mutex::default(),
         }
     }
 
     pub fn found(&self) -> Vec<(Kind, u64)> {
         self.found.lock().expect("no holder of this lock panics").clone()
+    }
+
+    /// Every partition that was sent to has acknowledged something.
+    pub fn acknowledged_everywhere(&self) -> bool {
+        let is_zero = |counter: &AtomicU64| counter.load(Ordering::Relaxed) == 0;
+        let mut each = self.acknowledged.iter().zip(&self.offered);
+        each.all(|(acknowledged, offered)| !is_zero(acknowledged) || is_zero(offered))
     }
 
     pub fn acknowledged(&self) -> Vec<u64> {
@@ -119,6 +129,9 @@ impl State {
                 add(&self.counters.sent, 1);
                 if log.topic == TOPIC {
                     self.open.insert(*id, log.partition);
+                    if let Some(counter) = self.counters.offered.get(log.partition as usize) {
+                        add(counter, 1);
+                    }
                 }
             }
             Event::Sent { id, outcome, .. } => {

@@ -36,7 +36,7 @@ pub struct Gap {
 struct Open {
     log: LogRef,
     intended_ns: u64,
-    /// It was due after the load had warmed up.
+    /// It was due after the baseline had begun.
     measured: bool,
     /// And before the faults.
     in_baseline: bool,
@@ -161,13 +161,27 @@ impl Measure {
     }
 
     fn phase(&mut self, phase: Phase, now_ns: u64) {
-        self.phases.push((phase, now_ns / 1_000_000));
-        if phase == Phase::Baseline && self.baseline_ns.is_none() {
-            self.baseline_ns = Some(now_ns);
+        if phase == Phase::Baseline && self.in_baseline() {
+            self.begin_again(now_ns);
         }
+        self.phases.push((phase, now_ns / 1_000_000));
         if phase == Phase::Heal && self.load_ended_ns.is_none() {
             self.load_ended_ns = Some(now_ns);
         }
+    }
+
+    /// The baseline begins, and again where it was disturbed: what came before is checked, and no measure of anything.
+    fn begin_again(&mut self, now_ns: u64) {
+        self.baseline_ns = Some(now_ns);
+        self.open.values_mut().for_each(|open| (open.measured, open.in_baseline) = (false, false));
+        self.windows = Windows::default();
+        self.latency.reset();
+        self.baseline_latency.reset();
+        self.pulses.clear();
+        self.gaps.clear();
+        self.errors.clear();
+        self.misses.clear();
+        self.phases.clear();
     }
 
     fn in_baseline(&self) -> bool {
@@ -175,7 +189,6 @@ impl Measure {
     }
 
     fn sent(&mut self, id: RecordId, log: LogRef, intended_ns: u64, now_ns: u64) {
-        // The baseline begins when the load is warm; what came before is checked, and no measure of anything.
         let measured = self.baseline_ns.is_some_and(|baseline_ns| intended_ns >= baseline_ns);
         let in_baseline = measured && self.in_baseline();
         self.open.insert(id, Open { log, intended_ns, measured, in_baseline });

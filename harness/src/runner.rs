@@ -3,6 +3,7 @@
 //! Promises: what is broken is healed and what was started is stopped, whatever ends the run; every step is saved
 //! before the next begins, so that a failed teardown or report never loses a history.
 
+mod calm;
 mod collect;
 mod faults;
 mod final_reads;

@@ -76,7 +76,7 @@ pub(crate) fn resolve(
     let target = checker.target(raw.target);
     let topic = checker.topic(raw.topic, &target);
     let workload = checker.workload(raw.workload, target.kind);
-    let time = checker.time(raw.time, target.kind);
+    let time = checker.time(raw.time);
     let limits = Limits {
         damaged: raw.limits.damaged.unwrap_or(Damaged::Minority),
         recovery_wait: raw.limits.recovery_wait.unwrap_or(Millis(10_000)),
@@ -420,12 +420,10 @@ impl Checker<'_> {
         }
     }
 
-    fn time(&mut self, raw: RawTime, target: TargetKind) -> Time {
-        // A virtual machine compiles while it works: its first sends take seconds.
-        let warm_up = Millis(if target == TargetKind::Kafka { 60_000 } else { 0 });
+    fn time(&mut self, raw: RawTime) -> Time {
         let time = Time {
             setup: raw.setup.unwrap_or(Millis(60_000)),
-            warm_up: raw.warm_up.unwrap_or(warm_up),
+            warm_up: raw.warm_up.unwrap_or(Millis(60_000)),
             baseline: raw.baseline.unwrap_or(Millis(5_000)),
             run: raw.run.unwrap_or(Millis(60_000)),
             heal: raw.heal.unwrap_or(Millis(30_000)),

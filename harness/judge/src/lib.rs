@@ -6,6 +6,7 @@
 
 mod durability;
 mod groups;
+mod liveness;
 mod parts;
 mod replicas;
 mod sentence;
@@ -86,7 +87,7 @@ pub fn judge(inputs: Inputs<'_>) -> Judgement {
     promises.extend(transactions::atomicity(&inputs));
     promises.extend(groups::processing(&inputs));
     promises.extend(groups::commits(&inputs));
-    promises.push(parts::liveness(&inputs));
+    promises.push(liveness::liveness(&inputs));
     promises.push(parts::real_test(&inputs));
     let durability = promises[0].verdict;
     let word = promises

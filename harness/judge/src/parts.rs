@@ -233,37 +233,6 @@ pub(super) fn reading(inputs: &Inputs) -> Promise {
     )
 }
 
-pub(super) fn liveness(inputs: &Inputs) -> Promise {
-    let liveness = inputs.liveness;
-    let never = &liveness.never_recovered;
-    let stuck = inputs.count(Kind::Stuck);
-    let (verdict, because) = if let Some(finding) = inputs.findings(Kind::Stuck).next() {
-        (Word::Broken, format!("Found {} stuck. {}", number(stuck), finding.because))
-    } else if !never.is_empty() {
-        let shown = never.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-        let more = never.len().saturating_sub(3);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        (Word::Broken, format!("never-recovered: {shown}{more}."))
-    } else if !liveness.measured {
-        (Word::Unknown, "Nobody looked whether the cluster recovered.".to_string())
-    } else {
-        (
-            Word::Held,
-            "Every log was led and fully replicated again, and read to its end.".to_string(),
-        )
-    };
-    Promise {
-        name: "liveness".into(),
-        verdict,
-        promised: format!(
-            "within {} s after everything is healed, every log has a leader and a full ISR and can be read, and its readers get on",
-            liveness.deadline_ms.div_ceil(1000)
-        ),
-        because,
-        count: never.len() as u64 + stuck,
-    }
-}
-
 /// A run that tested nothing is not a pass.
 pub(super) fn real_test(inputs: &Inputs) -> Promise {
     let mut doubts = Vec::new();

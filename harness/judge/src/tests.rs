@@ -469,6 +469,25 @@ fn never_recovered_is_broken() {
 }
 
 #[test]
+fn a_log_whose_last_copy_was_destroyed_waits_for_an_operator() {
+    let run = |min_insync_replicas: u16, isr: &[i32], leader: i32| {
+        let run = all(min_insync_replicas).seen(19_000, 1, 1, isr).wiped("n1", 30_000);
+        let mut run = run.seen(31_000, leader, 2, &[]);
+        run.liveness.never_recovered = vec![format!("queue-0: leader {leader}")];
+        run
+    };
+    part_is(run(1, &[1], -1), "liveness", Word::NotPromised, "until an operator says so");
+    // There was another copy in sync; it is led; or whoever lacks records may lead.
+    part_is(run(2, &[1, 2, 3], -1), "liveness", Word::Broken, "queue-0: leader -1");
+    part_is(run(1, &[1], 2), "liveness", Word::Broken, "queue-0: leader 2");
+    let unclean = run(1, &[1], -1).topic(|settings| settings.unclean_leader_election = true);
+    part_is(unclean, "liveness", Word::Broken, "queue-0: leader -1");
+    let mut others = run(1, &[1], -1);
+    others.liveness.never_recovered.push("__consumer_offsets-3: leader -1".into());
+    part_is(others, "liveness", Word::Broken, "consumer_offsets-3");
+}
+
+#[test]
 fn a_reader_that_stays_stuck_is_broken() {
     part_is(all(2).found(Kind::Stuck, 4, None), "liveness", Word::Broken, "Found 4 stuck.");
 }

@@ -161,6 +161,38 @@ fn what_was_due_while_the_load_warmed_up_is_not_measured() {
 }
 
 #[test]
+fn a_baseline_that_was_disturbed_begins_again_and_forgets() {
+    let mut measure = Measure::new(1000);
+    let send = |sequence, ms: u64| Event::Send {
+        id: id(sequence),
+        log: LOG,
+        intended_mono_ns: ms * 1_000_000,
+    };
+    let sent = |sequence, outcome| Event::Sent { id: id(sequence), outcome, error: None };
+    for (ms, event) in [
+        (0, Event::Phase { phase: Phase::Baseline }),
+        (0, send(0, 0)),
+        (1, send(1, 1)),
+        (3_000, sent(0, Outcome::Fail)),
+        (4_000, Event::Phase { phase: Phase::Baseline }),
+        (5_000, sent(1, Outcome::Info)),
+        (6_000, send(2, 6_000)),
+        (6_003, sent(2, Outcome::Ok { offset: None })),
+        (7_000, Event::Phase { phase: Phase::Faults }),
+        (8_000, Event::Phase { phase: Phase::Heal }),
+    ] {
+        measure.feed(&at(ms), &event);
+    }
+    let measured = measure.finish(&[], &[]);
+    assert_eq!((measured.availability.baseline, measured.availability.request), (1.0, 1.0));
+    assert_eq!(
+        measured.series.phases,
+        [(Phase::Baseline, 4_000), (Phase::Faults, 7_000), (Phase::Heal, 8_000)]
+    );
+    assert!(measured.availability.latency_max_ms < 4.0);
+}
+
+#[test]
 fn what_the_first_fault_cut_short_says_nothing_of_the_baseline() {
     // All that is due between 2.9 and 3 s is open when the fault comes, and answered long after its deadline.
     let cut = |ms: u64| if (2_900..3_000).contains(&ms) { ok(5_000) } else { ok(3) };

@@ -2,6 +2,7 @@
 //! writes every change of every fault down.
 
 use super::Live;
+use super::calm::Calm;
 use super::load::{Load, Shared, TOPIC};
 use super::up::effective;
 use crate::live::Counters;
@@ -99,20 +100,12 @@ impl<'s, 'a> Stage<'s, 'a> {
 
     /// Baseline, then faults for the plan's time, then healing until nothing is broken any more.
     pub fn run(&mut self, load: &Load) -> Result<()> {
-        let (baseline_ms, run_ms) = (self.live.plan.time.baseline.0, self.live.plan.time.run.0);
-        let heal_ms = self.live.plan.time.heal.0;
+        let (run_ms, heal_ms) = (self.live.plan.time.run.0, self.live.plan.time.heal.0);
         let what = format!(
             "{} of {} bytes",
             self.live.plan.workload.rate, self.live.plan.workload.record_bytes.0
         );
-        if self.live.plan.time.warm_up.0 > 0 {
-            self.warm_up(&what)?;
-            load.start_again();
-        }
-        let now = self.now_ms();
-        self.phase(Phase::Baseline);
-        self.live.progress.phase(now, "baseline", &what);
-        self.until(now + baseline_ms, |_| false)?;
+        self.baseline(&what, load)?;
 
         let begun = self.now_ms();
         self.phase(Phase::Faults);
@@ -139,28 +132,54 @@ impl<'s, 'a> Stage<'s, 'a> {
         self.save_faults()
     }
 
-    /// Load that nobody measures, until sends are acknowledged in time for long enough, or patience is at its end: the
-    /// baseline then says what it was like.
-    fn warm_up(&mut self, what: &str) -> Result<()> {
-        let began = self.now_ms();
-        let end_ms = began + self.live.plan.time.warm_up.0;
-        self.live.progress.phase(began, "warm up", what);
-        let mut progress = (began, 0);
-        while self.note.is_none() && self.now_ms() < end_ms && !self.live.interrupt.is_set() {
-            self.step(end_ms)?;
-            let now = self.now_ms();
-            let ok = self.counters.ok.load(Ordering::Relaxed);
-            if ok > progress.1 {
-                progress = (now, ok);
+    /// Load that nothing disturbs. It begins again when a send was late, or none was answered, for at most as long as the plan
+    /// gives the load to warm up: the last baseline then says what it was like.
+    fn baseline(&mut self, what: &str, load: &Load) -> Result<()> {
+        let patience_ms = self.now_ms() + self.live.plan.time.warm_up.0;
+        loop {
+            let begun = self.now_ms();
+            self.phase(Phase::Baseline);
+            self.live.progress.phase(begun, "baseline", what);
+            let mut calm = Calm::since(begun);
+            let end_ms = begun + self.live.plan.time.baseline.0;
+            while self.goes_on() && self.now_ms() < end_ms {
+                self.step(end_ms)?;
+                let now = self.now_ms();
+                if !calm.holds(now, &self.counters) && now < patience_ms {
+                    break;
+                }
             }
-            let everywhere = self.counters.acknowledged().iter().all(|count| *count > 0);
-            let late_ms = self.counters.late_ns.load(Ordering::Relaxed) / 1_000_000;
-            let stalled = now > progress.0 + WARM_MS / 4;
-            if everywhere && !stalled && now > late_ms.max(began) + WARM_MS {
+            let now = self.now_ms();
+            let is_good =
+                calm.holds(now, &self.counters) && self.counters.acknowledged_everywhere();
+            if is_good || now >= patience_ms || !self.goes_on() {
+                return Ok(());
+            }
+            self.warm_up(what, patience_ms)?;
+            load.start_again();
+        }
+    }
+
+    /// Load that nobody measures, until sends are acknowledged in time for long enough, or patience is at its end.
+    fn warm_up(&mut self, what: &str, patience_ms: u64) -> Result<()> {
+        let mut calm = Calm::since(self.now_ms());
+        self.live.progress.phase(calm.since_ms, "warm up", what);
+        while self.goes_on() && self.now_ms() < patience_ms {
+            self.step(patience_ms)?;
+            let now = self.now_ms();
+            if !calm.holds(now, &self.counters) {
+                calm = Calm::since(now);
+            }
+            let is_long = now > calm.since_ms + WARM_MS;
+            if is_long && self.counters.acknowledged_everywhere() {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn goes_on(&self) -> bool {
+        self.note.is_none() && !self.live.interrupt.is_set()
     }
 
     /// What was done and seen.
