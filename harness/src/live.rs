@@ -24,6 +24,8 @@ pub struct Counters {
     pub polled: AtomicU64,
     /// When the last send was answered later than the deadline, or without success, on the recorder's clock.
     pub late_ns: AtomicU64,
+    /// When the oldest of the sends that have no answer yet was due; `u64::MAX`: none is open.
+    pub oldest_open_ns: AtomicU64,
     /// Acknowledged sends by partition; acks=0 sends that left count too, for nothing else tells of progress there.
     pub acknowledged: Vec<AtomicU64>,
     /// Sends by partition, begun.
@@ -42,6 +44,7 @@ impl Counters {
             info: zero(),
             polled: zero(),
             late_ns: zero(),
+            oldest_open_ns: AtomicU64::new(u64::MAX),
             acknowledged: (0..partitions).map(|_| zero()).collect(),
             offered: (0..partitions).map(|_| zero()).collect(),
             found: Mutex::default(),
@@ -86,6 +89,8 @@ impl Follower {
                 for portion in portions {
                     portion.iter().for_each(|(time, event)| state.feed(time, event));
                     state.counters.late_ns.store(state.measure.late_ns(), Ordering::Relaxed);
+                    let oldest_ns = state.measure.oldest_open_ns().unwrap_or(u64::MAX);
+                    state.counters.oldest_open_ns.store(oldest_ns, Ordering::Relaxed);
                     let found = state.checker.certain();
                     *state.counters.found.lock().expect("no holder of this lock panics") = found;
                 }

@@ -14,7 +14,7 @@ use model::history::{Event, LogRef, Outcome, PassKind, Phase, RecordId, Session,
 use model::verdict::{Availability, Recovery};
 use reports::facts::Series;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use windows::{Window, Windows};
 
 /// Latencies are kept to three digits up to this; what is longer counts as this long.
@@ -59,6 +59,8 @@ struct Pulse {
 pub struct Measure {
     deadline_ms: u64,
     open: FxHashMap<RecordId, Open>,
+    /// Sends until the faults, in the order in which they began, from the first on that is open.
+    begun: VecDeque<(RecordId, u64)>,
     /// Records that are about to be sent and were made of others: nobody offered them at a rate of their own.
     copies: FxHashSet<RecordId>,
     /// When the last send was answered later than the deadline, or without success.
@@ -108,6 +110,7 @@ impl Measure {
         Measure {
             deadline_ms,
             open: FxHashMap::default(),
+            begun: VecDeque::new(),
             copies: FxHashSet::default(),
             late_ns: 0,
             windows: Windows::default(),
@@ -130,6 +133,12 @@ impl Measure {
     /// When the last send was answered later than the deadline, or without success, on the history's clock.
     pub fn late_ns(&self) -> u64 {
         self.late_ns
+    }
+
+    /// When the first of the sends that have no answer yet was due, on the history's clock.
+    /// Known until the faults begin.
+    pub fn oldest_open_ns(&self) -> Option<u64> {
+        self.begun.front().map(|(_, intended_ns)| *intended_ns)
     }
 
     pub fn feed(&mut self, time: &Time, event: &Event) {
@@ -192,6 +201,9 @@ impl Measure {
         let measured = self.baseline_ns.is_some_and(|baseline_ns| intended_ns >= baseline_ns);
         let in_baseline = measured && self.in_baseline();
         self.open.insert(id, Open { log, intended_ns, measured, in_baseline });
+        if self.in_baseline() {
+            self.begun.push_back((id, intended_ns));
+        }
         if !measured {
             return;
         }
@@ -205,6 +217,7 @@ impl Measure {
 
     fn answered(&mut self, id: RecordId, outcome: Outcome, error: Option<&str>, now_ns: u64) {
         let Some(open) = self.open.remove(&id) else { return };
+        while self.begun.pop_front_if(|(begun, _)| !self.open.contains_key(begun)).is_some() {}
         let is_late = now_ns.saturating_sub(open.intended_ns) > self.deadline_ms * 1_000_000;
         if is_late || !outcome.is_success() {
             self.late_ns = now_ns;

@@ -161,6 +161,24 @@ fn what_was_due_while_the_load_warmed_up_is_not_measured() {
 }
 
 #[test]
+fn the_oldest_open_send_is_known() {
+    let mut measure = Measure::new(1000);
+    let send = |sequence, ms: u64| Event::Send { id: id(sequence), log: LOG, intended_mono_ns: ms };
+    let sent = |sequence| Event::Sent { id: id(sequence), outcome: Outcome::Fail, error: None };
+    for (event, oldest) in [
+        (send(0, 10), Some(10)),
+        (send(1, 20), Some(10)),
+        (send(2, 30), Some(10)),
+        (sent(1), Some(10)),
+        (sent(0), Some(30)),
+        (sent(2), None),
+    ] {
+        measure.feed(&at(0), &event);
+        assert_eq!(measure.oldest_open_ns(), oldest);
+    }
+}
+
+#[test]
 fn a_baseline_that_was_disturbed_begins_again_and_forgets() {
     let mut measure = Measure::new(1000);
     let send = |sequence, ms: u64| Event::Send {
@@ -225,6 +243,6 @@ fn what_was_made_of_other_records_is_not_offered_at_a_rate() {
     ] {
         measure.feed(&at(ms), &event);
     }
-    assert_eq!(measure.late_ns(), 0);
+    assert_eq!((measure.late_ns(), measure.oldest_open_ns()), (0, None));
     assert_eq!(measure.finish(&[], &[]).availability.request, 1.0);
 }

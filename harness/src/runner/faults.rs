@@ -132,15 +132,16 @@ impl<'s, 'a> Stage<'s, 'a> {
         self.save_faults()
     }
 
-    /// Load that nothing disturbs. It begins again when a send was late, or none was answered, for at most as long as the plan
+    /// Load that nothing disturbs. It begins again when a send was late, or about to be, for at most as long as the plan
     /// gives the load to warm up: the last baseline then says what it was like.
     fn baseline(&mut self, what: &str, load: &Load) -> Result<()> {
         let patience_ms = self.now_ms() + self.live.plan.time.warm_up.0;
+        let deadline_ms = self.live.plan.time.deadline.0;
         loop {
             let begun = self.now_ms();
             self.phase(Phase::Baseline);
             self.live.progress.phase(begun, "baseline", what);
-            let mut calm = Calm::since(begun);
+            let calm = Calm::since(begun, deadline_ms);
             let end_ms = begun + self.live.plan.time.baseline.0;
             while self.goes_on() && self.now_ms() < end_ms {
                 self.step(end_ms)?;
@@ -162,13 +163,14 @@ impl<'s, 'a> Stage<'s, 'a> {
 
     /// Load that nobody measures, until sends are acknowledged in time for long enough, or patience is at its end.
     fn warm_up(&mut self, what: &str, patience_ms: u64) -> Result<()> {
-        let mut calm = Calm::since(self.now_ms());
+        let deadline_ms = self.live.plan.time.deadline.0;
+        let mut calm = Calm::since(self.now_ms(), deadline_ms);
         self.live.progress.phase(calm.since_ms, "warm up", what);
         while self.goes_on() && self.now_ms() < patience_ms {
             self.step(patience_ms)?;
             let now = self.now_ms();
             if !calm.holds(now, &self.counters) {
-                calm = Calm::since(now);
+                calm = Calm::since(now, deadline_ms);
             }
             let is_long = now > calm.since_ms + WARM_MS;
             if is_long && self.counters.acknowledged_everywhere() {
