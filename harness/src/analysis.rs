@@ -54,7 +54,7 @@ pub fn analyse(recorded: Recorded) -> Facts {
         replicas: replicas.as_ref(),
         cluster: &observations,
         brokers: &record.brokers,
-        baseline: measured.has_baseline(&faults).then_some(measured.availability.baseline),
+        baseline: measured.has_baseline.then_some(measured.availability.baseline),
         liveness: &record.liveness(),
         interrupted: record.interrupted.as_deref(),
     });
@@ -84,17 +84,6 @@ pub fn analyse(recorded: Recorded) -> Facts {
         duration_ms: measured.duration_ms,
     };
     facts(record, verdict, measured, &report.facts, observations)
-}
-
-impl Measured {
-    /// There were sends before the first fault.
-    pub fn has_baseline(&self, faults: &[FaultRecord]) -> bool {
-        let first_ms = faults.iter().filter_map(|f| f.asked_ms).min().unwrap_or(u64::MAX);
-        let buckets = self.series.offered.iter().enumerate();
-        buckets
-            .filter(|(at, _)| (*at as u64 + 1) * self.series.bucket_ms <= first_ms)
-            .any(|(_, &offered)| offered > 0)
-    }
 }
 
 fn facts(

@@ -42,10 +42,35 @@ struct Open {
     in_baseline: bool,
 }
 
-/// A send of the baseline that was not acknowledged in time, and when that was answered.
+/// The sends that were due in the baseline.
+#[derive(Default)]
+struct Baseline {
+    offered: u64,
+    in_time: u64,
+    misses: Vec<Miss>,
+}
+
+/// One that was not acknowledged in time, and when that was answered.
 struct Miss {
     intended_ns: u64,
     answered_ns: Option<u64>,
+}
+
+impl Baseline {
+    /// Acknowledged in time, of all. One that was open when the first fault came, and had time left, is no measure of how it had
+    /// been before; where nothing else was offered, it is not a number.
+    fn share(&self, first_fault_ms: u64, deadline_ms: u64) -> f64 {
+        let cut_short = |miss: &&Miss| {
+            let answered_ms = miss.answered_ns.map_or(u64::MAX, |at_ns| at_ns / 1_000_000);
+            miss.intended_ns / 1_000_000 + deadline_ms >= first_fault_ms
+                && answered_ms >= first_fault_ms
+        };
+        let cut_short = self.misses.iter().filter(cut_short).count();
+        match self.offered {
+            0 => 1.0,
+            offered => self.in_time as f64 / (offered - cut_short as u64) as f64,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -78,7 +103,7 @@ pub struct Measure {
     acknowledged: u64,
     seen_live: u64,
     baseline_ns: Option<u64>,
-    misses: Vec<Miss>,
+    baseline: Baseline,
     load_ended_ns: Option<u64>,
     last_ns: u64,
 }
@@ -90,6 +115,8 @@ pub struct Measured {
     pub series: Series,
     pub errors: BTreeMap<String, u64>,
     pub duration_ms: u64,
+    /// There were sends in the baseline.
+    pub has_baseline: bool,
     windows: Windows,
 }
 
@@ -124,7 +151,7 @@ impl Measure {
             acknowledged: 0,
             seen_live: 0,
             baseline_ns: None,
-            misses: Vec::new(),
+            baseline: Baseline::default(),
             load_ended_ns: None,
             last_ns: 0,
         }
@@ -189,7 +216,7 @@ impl Measure {
         self.pulses.clear();
         self.gaps.clear();
         self.errors.clear();
-        self.misses.clear();
+        self.baseline = Baseline::default();
         self.phases.clear();
     }
 
@@ -207,6 +234,7 @@ impl Measure {
         if !measured {
             return;
         }
+        self.baseline.offered += u64::from(in_baseline);
         self.windows.opened(now_ns);
         let pulse = self
             .pulses
@@ -219,13 +247,15 @@ impl Measure {
         let Some(open) = self.open.remove(&id) else { return };
         while self.begun.pop_front_if(|(begun, _)| !self.open.contains_key(begun)).is_some() {}
         let is_late = now_ns.saturating_sub(open.intended_ns) > self.deadline_ms * 1_000_000;
-        if is_late || !outcome.is_success() {
+        let is_miss = is_late || !outcome.is_success();
+        if is_miss {
             self.late_ns = now_ns;
-            if open.in_baseline {
-                let answered_ns = Some(now_ns);
-                self.misses.push(Miss { intended_ns: open.intended_ns, answered_ns });
-            }
         }
+        if open.in_baseline && is_miss {
+            let miss = Miss { intended_ns: open.intended_ns, answered_ns: Some(now_ns) };
+            self.baseline.misses.push(miss);
+        }
+        self.baseline.in_time += u64::from(open.in_baseline && !is_miss);
         if !open.measured {
             self.acknowledged += u64::from(outcome.is_success());
             return;
@@ -270,7 +300,8 @@ impl Measure {
         for open in std::mem::take(&mut self.open).into_values().filter(|open| open.measured) {
             self.windows.at(open.intended_ns).info += 1;
             if open.in_baseline {
-                self.misses.push(Miss { intended_ns: open.intended_ns, answered_ns: None });
+                let intended_ns = open.intended_ns;
+                self.baseline.misses.push(Miss { intended_ns, answered_ns: None });
             }
         }
         self.close_gaps(end_ns);
@@ -283,6 +314,7 @@ impl Measure {
             series: self.windows.series(SERIES_POINTS_MAX, self.phases),
             errors: self.errors,
             duration_ms: self.last_ns / 1_000_000,
+            has_baseline: self.baseline.offered > 0,
             windows: self.windows,
         }
     }
@@ -329,24 +361,8 @@ impl Measure {
                 .map(|(_, w)| w)
                 .sum::<Window>()
                 .success_share(),
-            baseline: self.baseline_share(first_fault_ms),
+            baseline: self.baseline.share(first_fault_ms, self.deadline_ms),
         }
-    }
-
-    /// Of what was due in the seconds before the first fault. A send that was open when it came, and had time left, is no
-    /// measure of how it had been before.
-    fn baseline_share(&self, first_fault_ms: u64) -> f64 {
-        let before = |second_ms: u64| second_ms + 1000 <= first_fault_ms;
-        let seconds = self.windows.seconds_at().filter(|(at, _)| before(*at));
-        let all: Window = seconds.map(|(_, window)| window).sum();
-        let cut_short = |miss: &&Miss| {
-            let intended_ms = miss.intended_ns / 1_000_000;
-            let answered_ms = miss.answered_ns.map_or(u64::MAX, |at_ns| at_ns / 1_000_000);
-            before(intended_ms / 1000 * 1000)
-                && intended_ms + self.deadline_ms >= first_fault_ms
-                && answered_ms >= first_fault_ms
-        };
-        all.success_share_without(self.misses.iter().filter(cut_short).count())
     }
 }
 

@@ -52,14 +52,6 @@ impl Window {
         }
     }
 
-    /// The same where so many of those that failed are not counted at all; not a number where nothing else was offered.
-    pub fn success_share_without(&self, uncounted: usize) -> f64 {
-        match uncounted {
-            0 => self.success_share(),
-            uncounted => f64::from(self.success()) / (f64::from(self.offered()) - uncounted as f64),
-        }
-    }
-
     /// At least 99 % success.
     pub fn is_good(&self) -> bool {
         self.success_share() >= 0.99
