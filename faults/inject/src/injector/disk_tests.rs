@@ -6,6 +6,8 @@ use crate::net::separate_mounts;
 use plan::files::{Operation, Pattern};
 use plan::units::{Bytes, Millis};
 use std::fs;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 fn inject(fault: u32, deed: Deed) -> Action {
@@ -96,6 +98,31 @@ fn bits_flip_in_the_files_of_the_pattern_and_nowhere_else() {
     // Twice the same one is as it was.
     assert!(flipped <= 9 && flipped % 2 == 1, "{flipped}");
     assert_eq!(flip(9).2, after, "the same fault on the same files does the same");
+}
+
+#[test]
+fn what_a_dead_node_was_still_sending_arrives_as_it_was() {
+    let cut = Deed::TruncateTail { path: pattern("topic-0/*.log"), bytes: Bytes(100) };
+    let flip = Deed::BitFlip { path: pattern("topic-0/*100.log"), bits: 1 };
+    for deed in [cut, flip] {
+        let mut nodes = with_logs();
+        let mut injector = Injector::new(nodes.undo(), 1);
+        let log = nodes.data_dir("n1").join("topic-0").join("00000000000000000100.log");
+        // What sendfile(2) has taken are the file's own pages.
+        let here = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let mut there =
+            TcpStream::connect(here.local_addr().expect("its address")).expect("connected");
+        let (from, _) = here.accept().expect("accepted");
+        let file = fs::File::open(&log).expect("opened");
+        assert_eq!(rustix::fs::sendfile(&from, &file, None, 300).expect("sent"), 300);
+        drop((file, from));
+        done(&mut injector, &mut nodes, inject(1, deed));
+        let evidence = probed_of(1, &mut injector, &mut nodes, Expect::InEffect);
+        let mut received = Vec::new();
+        there.read_to_end(&mut received).expect("received");
+        assert_eq!(received, [0x55; 300], "{evidence}");
+        assert_ne!(fs::read(&log).expect("read"), [0x55; 300], "{evidence}");
+    }
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn flip(data: &Path, pattern: &Pattern, bits: u32, seed: u64) -> io::Result<Vec<
     if all == 0 {
         return Ok(done);
     }
+    let mut drawn: BTreeMap<&str, Vec<(u64, u8)>> = BTreeMap::new();
     for _ in 0..bits {
         let mut at = random.below(all);
         let (path, _) = files
@@ -82,13 +83,19 @@ fn flip(data: &Path, pattern: &Pattern, bits: u32, seed: u64) -> io::Result<Vec<
                 here
             })
             .expect("it lies in one of them");
-        let file = fs::File::options().read(true).write(true).open(data.join(path))?;
-        let mut byte = [0];
-        file.read_exact_at(&mut byte, at)?;
-        let flipped = byte[0] ^ (1 << random.below(8));
-        file.write_all_at(&[flipped], at)?;
-        file.sync_data()?;
-        done.push(format!("{path}: byte {at} was {:#04x}, is {flipped:#04x}", byte[0]));
+        drawn.entry(path).or_default().push((at, 1 << random.below(8)));
+    }
+    for (path, bits) in drawn {
+        changed(&data.join(path), |file| {
+            for (at, bit) in &bits {
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, *at)?;
+                let flipped = byte[0] ^ bit;
+                file.write_all_at(&[flipped], *at)?;
+                done.push(format!("{path}: byte {at} was {:#04x}, is {flipped:#04x}", byte[0]));
+            }
+            Ok(())
+        })?;
     }
     Ok(done)
 }
@@ -103,12 +110,35 @@ fn truncate(data: &Path, pattern: &Pattern, bytes: u64) -> io::Result<Vec<String
     let mut done = Vec::new();
     for (path, len) in newest.into_values() {
         let left = len.saturating_sub(bytes);
-        let file = fs::File::options().write(true).open(data.join(&path))?;
-        file.set_len(left)?;
-        file.sync_all()?;
+        changed(&data.join(&path), |file| file.set_len(left))?;
         done.push(format!("{path}: {len} bytes were cut to {left}"));
     }
     Ok(done)
+}
+
+/// Changes a file by putting a changed copy in its place. What the dead process had given the kernel to send (sendfile(2), as
+/// Apache Kafka does) are pages of the file itself, which may not have been received yet: a change in place would change
+/// that too, and a client be handed bytes, zeros mostly, that no broken disk could have sent it.
+fn changed(path: &Path, change: impl FnOnce(&fs::File) -> io::Result<()>) -> io::Result<()> {
+    let open = |path: &Path| fs::File::options().read(true).write(true).open(path);
+    let copy = path.with_extension("operated");
+    let copied = fs::copy(path, &copy);
+    if copied.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+        let _ = fs::remove_file(&copy);
+        let file = open(path)?;
+        change(&file)?;
+        return file.sync_all();
+    }
+    let done = copied.and_then(|_| open(&copy)).and_then(|file| {
+        change(&file)?;
+        file.sync_all()?;
+        fs::rename(&copy, path)?;
+        fs::File::open(path.parent().unwrap_or(path))?.sync_all()
+    });
+    if done.is_err() {
+        let _ = fs::remove_file(&copy);
+    }
+    done
 }
 
 /// A copy of a data directory, to be put back.
