@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use model::finding::{Check, CheckVerdict, Finding, Kind};
 use model::history::LogRef;
 use model::replicas::{LogReplicas, ProducerEpoch, ReplicaDifference, ReplicaReport};
+use plan::files::log_dir;
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind, Read};
@@ -50,7 +51,7 @@ pub fn compare(ended: &[Ended], data_dir: impl Fn(&str) -> PathBuf) -> ReplicaRe
 
 fn compare_one(compared: &mut LogReplicas, data_dir: impl Fn(&str) -> PathBuf) -> Result<()> {
     let name = compared.name();
-    let open = |node: &String| Batches::open(&data_dir(node).join(&name));
+    let open = |node: &String| Batches::open(&directory_of(&data_dir(node), &name)?);
     for node in &compared.nodes {
         let begins = open(node)?.next()?.map_or(compared.to, |batch| batch.base_offset);
         compared.from = compared.from.max(begins);
@@ -65,6 +66,20 @@ fn compare_one(compared: &mut LogReplicas, data_dir: impl Fn(&str) -> PathBuf) -
         compared.differences.extend(pair.found);
     }
     Ok(())
+}
+
+/// Where a log of that name is: in the data directory, or in the one of several log directories below it that has it.
+fn directory_of(data: &Path, name: &str) -> Result<PathBuf> {
+    let below = (1..).map(|number| data.join(log_dir(number)));
+    let mut found = below.take_while(|dir| dir.exists()).map(|dir| dir.join(name));
+    let mut found = found.by_ref().filter(|log| log.exists());
+    match (found.next(), found.next()) {
+        (None, _) => Ok(data.join(name)),
+        (Some(log), None) => Ok(log),
+        (Some(one), Some(two)) => {
+            anyhow::bail!("it is in {} and in {}", one.display(), two.display())
+        }
+    }
 }
 
 /// Where each producer's epochs begin in a replica, below `end`.

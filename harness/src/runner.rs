@@ -192,6 +192,7 @@ fn layout(plan: &Plan, cluster_id: String, seed: u64) -> Layout {
         properties: plan.target.properties.clone(),
         cluster_id,
         racks: plan.target.racks.clone().unwrap_or_default(),
+        log_dirs: plan.target.log_dirs,
         disks: plan.needs().contains(&Needs::Disks),
         fuse: plan.needs().contains(&Needs::Fuse),
         groups: plan.needs().contains(&Needs::Groups),

@@ -7,7 +7,7 @@
 #[path = "support/place.rs"]
 mod place;
 
-use place::{Place, kafka, read};
+use place::{Place, kafka, read, read_json_lines};
 use serde_json::{Value, json};
 
 /// Four ways for a disk to be wrong, one after the other.
@@ -94,6 +94,39 @@ bits = 5
 on = "follower"
 from = "11s"
 for = "1s"
+"#;
+
+const JBOD: &str = r#"
+schema = 1
+name = "one-log-directory"
+about = "Does a broker with several log directories keep its word when one of them fails?"
+[target]
+nodes = 3
+controllers = 1
+profile = "fast"
+log_dirs = 2
+[topic]
+partitions = 4
+[workload]
+rate = "200/s"
+record_bytes = "256B"
+[time]
+setup = "120s"
+baseline = "1s"
+run = "6s"
+heal = "120s"
+settle = "120s"
+deadline = "20s"
+[[fault]]
+name = "log-dir-offline"
+on = "leader"
+from = "500ms"
+for = "4s"
+[[fault]]
+name = "truncate-tail"
+on = "follower"
+from = "5s"
+for = "500ms"
 "#;
 
 /// What a run of the plan said; `None`: this machine can't do it.
@@ -225,4 +258,36 @@ fn a_harness_that_is_killed_leaves_no_process_waiting_for_its_file_system() {
     running.wait();
     place.run(["doctor", "--clean"]).code(0);
     place.assert_nothing_left();
+}
+
+#[test]
+fn apache_kafka_goes_on_without_one_of_its_log_directories() {
+    let Some(target) = kafka() else { return };
+    let place = Place::for_cluster();
+    let Some(verdict) = run(&place, JBOD, target) else { return };
+    held(&verdict);
+    let told = evidence(&verdict, "log-dir-offline");
+    assert!(told.contains("were answered with EIO"), "{told}");
+    assert!(told.contains("it had ended; pid "), "{told}");
+    let told = evidence(&verdict, "truncate-tail");
+    assert!(told.contains("disk@1/") && told.contains("disk@2/"), "logs of both: {told}");
+    // Only what was on the directory went offline, and the broker stayed.
+    let seen = read_json_lines(&place.latest("one-log-directory").join("cluster.jsonl"));
+    let fault = &verdict["faults"][0];
+    let during = |line: &&Value| {
+        let at_ms = line["at_ms"].as_u64();
+        at_ms >= fault["asked_ms"].as_u64() && at_ms < fault["healed_ms"].as_u64()
+    };
+    let of = |what: &'static str| {
+        seen.iter().filter(during).filter(move |line| line["observed"] == what)
+    };
+    let offline =
+        of("partition").any(|line| line["offline"].as_array().is_some_and(|o| !o.is_empty()));
+    assert!(offline, "no replica of its was seen offline");
+    assert!(of("brokers").all(|line| line["fenced"] == json!([])), "it was fenced");
+    let replicas = place.latest("one-log-directory").join("replicas.json");
+    let replicas: Value = serde_json::from_str(&read(&replicas)).expect("JSON");
+    for log in replicas["logs"].as_array().expect("logs") {
+        assert!(log["not_compared"].is_null() && log["differences"] == json!([]), "{log}");
+    }
 }

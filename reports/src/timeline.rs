@@ -161,7 +161,7 @@ fn class_of(name: &str) -> &str {
         "kill" | "terminate" | "upgrade" | "crash-loop" => "kill",
         "stall" | "stutter" | "cpu-limit" | "memory-limit" => "stall",
         "wipe" | "power-loss" | "torn-write" | "bit-flip" | "truncate-tail" | "old-snapshot"
-        | "io-error" | "fsync-error" | "slow" | "full" => "wipe",
+        | "io-error" | "fsync-error" | "log-dir-offline" | "slow" | "full" => "wipe",
         "cut" | "isolate" | "flap" | "split" | "delay" | "rate" | "reset" | "half-open"
         | "slice" | "limit-bytes" | "loss" | "lose-response" | "delay-api" | "fail-api"
         | "stale-metadata" | "connection-storm" => "cut",

@@ -33,6 +33,8 @@ const ABORTS_DEFAULT: f64 = 0.1;
 /// Heap of a node of Apache Kafka: enough for a small topic, and several of them fit on a small machine.
 const HEAP_DEFAULT: Bytes = Bytes(400 << 20);
 /// Below this a node runs out of memory while it starts.
+/// More than anybody's disks.
+const LOG_DIRS_MAX: u32 = 16;
 const HEAP_BYTES_MIN: u64 = 128 << 20;
 /// A record's value holds at least its stamp.
 const RECORD_BYTES_MIN: u64 = 64;
@@ -214,6 +216,14 @@ impl Checker<'_> {
             let help = format!("{} or more", Bytes(HEAP_BYTES_MIN));
             self.wrong("target.heap", "Kafka does not start in so little", help);
         }
+        let log_dirs = raw.log_dirs.unwrap_or(1);
+        if !(1..=LOG_DIRS_MAX).contains(&log_dirs) {
+            let help = format!("from 1 to {LOG_DIRS_MAX}");
+            self.wrong("target.log_dirs", format!("{log_dirs} log directories"), help);
+        } else if log_dirs > 1 && !is_kafka {
+            let message = "the bundled broker has one log directory";
+            self.wrong("target.log_dirs", message, "set kind = \"kafka\", or leave it out");
+        }
         let profile = if is_kafka { Profile::KafkaDefaults } else { Profile::Fast };
         let mut target = Target {
             kind,
@@ -224,6 +234,7 @@ impl Checker<'_> {
             kafka_home: raw.kafka_home,
             heap: is_kafka.then(|| raw.heap.unwrap_or(HEAP_DEFAULT)),
             upgrade_to: raw.upgrade_to,
+            log_dirs,
             racks: None,
             properties,
         };

@@ -92,6 +92,8 @@ catalogue! {
         "operations on its files fail with EIO",
     FsyncError "fsync-error" Fuse Disk
         "the next sync of each of its files fails with EIO and loses what it was to sync; the one after it succeeds",
+    LogDirOffline "log-dir-offline" Fuse Disk
+        "everything on one of its log directories fails with EIO; it is killed and started again when it is healed",
     Slow "slow" Fuse Disk
         "each operation on its files takes so much longer",
     Full "full" Disks Disk
@@ -319,6 +321,9 @@ pub enum Deed {
     IoError { operation: Operation, probability: u8, path: Pattern },
     /// The next sync of each file of the path fails, and loses what it was to sync. Healed like an `io-error`.
     FsyncError { path: Pattern },
+    /// Everything on that log directory of the node's fails, the first being 1. Healed by no more of it and by SIGKILL, and
+    /// starting the node again: a broker takes a directory back only when it starts.
+    LogDirOffline { directory: u32 },
     /// Operations take so much longer.
     Slow { operation: Operation, delay: Millis },
     /// No space is left. Healed by space, and by starting a node that has ended.
@@ -362,6 +367,7 @@ impl Deed {
             Deed::OldSnapshot => DeedName::OldSnapshot,
             Deed::IoError { .. } => DeedName::IoError,
             Deed::FsyncError { .. } => DeedName::FsyncError,
+            Deed::LogDirOffline { .. } => DeedName::LogDirOffline,
             Deed::Slow { .. } => DeedName::Slow,
             Deed::Full => DeedName::Full,
             Deed::CpuLimit { .. } => DeedName::CpuLimit,
@@ -412,6 +418,7 @@ impl Deed {
             | Deed::OldSnapshot
             | Deed::IoError { .. }
             | Deed::FsyncError { .. }
+            | Deed::LogDirOffline { .. }
             | Deed::Slow { .. }
             | Deed::Full
             | Deed::CpuLimit { .. }
@@ -478,6 +485,9 @@ impl Deed {
                 ("probability", Value::Number(probability.into())),
                 ("path", word(path.as_str())),
             ],
+            Deed::LogDirOffline { directory } => {
+                vec![("directory", Value::Number(directory.into()))]
+            }
             Deed::Slow { operation, delay: by } => {
                 vec![("operation", word(operation.as_str())), ("delay", time(by))]
             }

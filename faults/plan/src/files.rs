@@ -30,6 +30,12 @@ impl Operation {
     }
 }
 
+/// The name of a log directory below a broker's data, the first being 1, where it has several. No partition's directory is
+/// called like it: topics have no `@` in their names.
+pub fn log_dir(number: u32) -> String {
+    format!("disk@{number}")
+}
+
 /// The longest pattern.
 pub const PATTERN_BYTES_MAX: usize = 96;
 

@@ -58,11 +58,18 @@ pub struct Target {
     /// What an `upgrade` starts: of Kafka another directory with `libs/*.jar`, of the bundled broker another program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upgrade_to: Option<String>,
+    /// Of Apache Kafka: log directories of each broker, all on its one disk.
+    #[serde(skip_serializing_if = "is_one")]
+    pub log_dirs: u32,
     /// Which nodes stand together: each broker is told its rack, and a rack may fail as one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub racks: Option<Vec<Vec<String>>>,
     /// Further properties of every node, by Kafka's names; they win over the profile's.
     pub properties: BTreeMap<String, String>,
+}
+
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 impl Target {

@@ -47,6 +47,7 @@ pub struct RawTarget {
     pub kafka_home: Option<String>,
     pub heap: Option<Bytes>,
     pub upgrade_to: Option<String>,
+    pub log_dirs: Option<u32>,
     pub racks: Option<Vec<Vec<String>>>,
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
@@ -166,6 +167,7 @@ deeds_are_written_in! {
         probability: u64,
         path: String,
         bits: u64,
+        directory: u64,
         delay: Millis,
         spread: Millis,
         distribution: Distribution,

@@ -70,6 +70,7 @@ pub fn cluster(command: ClusterCommand) -> Result<ExitCode> {
                 cluster_id,
                 racks: Vec::new(),
                 disks: false,
+                log_dirs: 1,
                 fuse: false,
                 groups: false,
                 proxies: None,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names the directory where neither the command line nor the plan does.
 pub const HOME_VARIABLE: &str = "HIGHWATER_KAFKA_HOME";
@@ -188,7 +189,10 @@ impl Software for Kafka {
 
     fn format_again(&self, data: &Path, node_id: i32, cluster_id: &str) -> std::io::Result<()> {
         // What the storage tool writes for a broker that joins a cluster, without the second that it takes.
-        let directory_id = super::cluster_id(node_id as u64, crate::recorder::wall_ms());
+        // One node's directories are made within a millisecond, and no two may have one id.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let seed = (node_id as u64) << 32 | MADE.fetch_add(1, Ordering::Relaxed);
+        let directory_id = super::cluster_id(seed, crate::recorder::wall_ms());
         fs::write(
             data.join("meta.properties"),
             format!(

@@ -17,6 +17,7 @@ use inject::group::Hierarchy;
 use inject::{
     Clients, Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World,
 };
+use plan::files::log_dir;
 use plan::target::{Member, Topology};
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +39,8 @@ pub struct Layout {
     pub cluster_id: String,
     /// Which nodes stand together; empty: nobody says.
     pub racks: Vec<Vec<String>>,
+    /// Log directories of each broker, all on its one disk.
+    pub log_dirs: u32,
     /// Each node's data on a file system of its own.
     pub disks: bool,
     /// A file system that can fail between each node and its data.
@@ -450,6 +453,14 @@ impl Node {
         self.dir.join("data")
     }
 
+    /// Its log directories below `data`, if brokers have so many.
+    fn log_dirs(&self, data: &Path, count: u32) -> Vec<PathBuf> {
+        match (count, self.roles.contains("broker")) {
+            (2.., true) => (1..=count).map(|number| data.join(log_dir(number))).collect(),
+            _ => vec![data.to_path_buf()],
+        }
+    }
+
     /// Once none of its processes runs.
     fn end_group(&mut self) {
         if let Some(Err(error)) = self.group.take().map(Group::remove) {
@@ -524,7 +535,11 @@ impl Nodes for Local {
     fn format(&mut self, node: &str) -> std::io::Result<()> {
         let data = self.data_dir(node);
         let Some(node) = self.node(node) else { return Ok(()) };
-        self.software.format_again(&data, node.member.id, &self.layout.cluster_id)
+        for directory in node.log_dirs(&data, self.layout.log_dirs) {
+            fs::create_dir_all(&directory)?;
+            self.software.format_again(&directory, node.member.id, &self.layout.cluster_id)?;
+        }
+        Ok(())
     }
 }
 

@@ -7,9 +7,10 @@ use super::{Nodes, disk_of, ended, fuse_of, seed_of};
 use crate::fuse::{Probe, Probed, Rule, Tally};
 use crate::process::{Process, State};
 use plan::Deed;
-use plan::files::Operation;
+use plan::files::{Operation, Pattern, log_dir};
 use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A node that met errors ends soon, or goes on.
@@ -84,6 +85,11 @@ impl Files {
                 }
             }
         }
+        let still = done.process.as_ref().filter(|process| process.is_alive());
+        if let (Deed::LogDirOffline { .. }, Some(process)) = (done.deed, still) {
+            process.kill()?;
+            return Err(io::Error::other("it is not down yet"));
+        }
         ended::start_again(node, kept_down, !others.is_empty(), nodes)
     }
 
@@ -100,9 +106,9 @@ impl Files {
             return if has_space { Err(words) } else { Ok(words) };
         };
         let fuse = fuse_of(nodes, node).map_err(|error| error.to_string())?;
-        let probed = done.probe(&fuse.probe_path(), rule)?;
+        let probed = done.probe(rule, fuse.probe_path())?;
         let tally = fuse.rules().tally(fault).map_or(Tally::default(), |(tally, _)| tally);
-        let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));
+        let words = format!("{}{}", probe_words(done.deed, rule, &probed), met(rule, tally));
         // By the clock alone a busy machine would pass for a slow disk.
         let counted = tally.of_node + tally.of_probes > 0;
         match counted && (seen(rule, &probed) || tally.of_node > 0) {
@@ -136,9 +142,10 @@ impl Files {
             }
             Some(rule) => {
                 let fuse = fuse_of(nodes, node).map_err(|error| error.to_string())?;
-                let probed = done.probe(&fuse.probe_path(), rule)?;
+                let probed = done.probe(rule, fuse.probe_path())?;
                 let (tally, holds) = fuse.rules().tally(fault).ok_or("nothing was done to it")?;
-                let words = format!("{}{}", probe_words(rule, &probed), met(rule, tally));
+                let words =
+                    format!("{}{}", probe_words(done.deed, rule, &probed), met(rule, tally));
                 let still = match rule {
                     Rule::Slow { delay, .. } => probed.took >= delay,
                     _ => probed.error.is_some(),
@@ -171,11 +178,12 @@ impl Files {
 
 impl Done {
     /// How an operation of ours went; an error while it is under way. The next call begins another one.
-    fn probe(&mut self, path: &std::path::Path, rule: Rule) -> Result<Probed, String> {
+    fn probe(&mut self, rule: Rule, own: PathBuf) -> Result<Probed, String> {
         let probe = match &mut self.probe {
             Some(probe) => probe,
             none => {
-                let started = Probe::start(path, operation(rule));
+                let path = probed_file(self.deed, own);
+                let started = Probe::start(&path, probing(self.deed, rule));
                 none.insert(started.map_err(|error| error.to_string())?)
             }
         };
@@ -193,6 +201,24 @@ impl Done {
     }
 }
 
+/// The operation of ours that meets a deed.
+fn probing(deed: Deed, rule: Rule) -> Operation {
+    match deed {
+        Deed::LogDirOffline { .. } => Operation::Read,
+        _ => operation(rule),
+    }
+}
+
+/// The file that it is on, where `own` is one that only probes use: on a log directory it is one of the node's.
+fn probed_file(deed: Deed, own: PathBuf) -> PathBuf {
+    match (deed, own.parent()) {
+        (Deed::LogDirOffline { directory }, Some(data)) => {
+            data.join(log_dir(directory)).join("meta.properties")
+        }
+        _ => own,
+    }
+}
+
 /// What its file system is told; `None`: it is a matter of space.
 fn rule(deed: Deed) -> Option<Rule> {
     match deed {
@@ -200,6 +226,11 @@ fn rule(deed: Deed) -> Option<Rule> {
             Some(Rule::Error { operation, percent: probability, path })
         }
         Deed::FsyncError { path } => Some(Rule::FsyncError { path }),
+        Deed::LogDirOffline { directory } => Some(Rule::Error {
+            operation: Operation::All,
+            percent: 100,
+            path: Pattern::new(&format!("{}/", log_dir(directory))).expect("short"),
+        }),
         Deed::Slow { operation, delay } => {
             Some(Rule::Slow { operation, delay: Duration::from_millis(delay.0) })
         }
@@ -222,8 +253,8 @@ fn seen(rule: Rule, probed: &Probed) -> bool {
     }
 }
 
-fn probe_words(rule: Rule, probed: &Probed) -> String {
-    let what = match operation(rule) {
+fn probe_words(deed: Deed, rule: Rule, probed: &Probed) -> String {
+    let what = match probing(deed, rule) {
         Operation::Write => "a write of ours",
         Operation::Read => "a read of ours",
         Operation::Fsync => "a sync of ours",

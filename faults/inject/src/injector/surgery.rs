@@ -8,7 +8,7 @@ use super::disk::destroy_data;
 use super::{Nodes, fuse_of};
 use crate::net::run;
 use plan::Deed;
-use plan::files::Pattern;
+use plan::files::{Pattern, log_dir};
 use plan::random::Stream;
 use std::collections::BTreeMap;
 use std::fs;
@@ -46,22 +46,34 @@ pub fn operate(seed: u64, node: &str, deed: Deed, nodes: &mut dyn Nodes) -> io::
 /// Files of the pattern that hold something, by their paths below the directory, in order.
 fn matching(data: &Path, pattern: &Pattern) -> io::Result<BTreeMap<String, u64>> {
     let mut found = BTreeMap::new();
-    for directory in fs::read_dir(data)? {
-        let directory = directory?;
-        let name = directory.file_name();
-        if !directory.file_type()?.is_dir() || name.to_string_lossy().starts_with(METADATA) {
-            continue;
-        }
-        for file in fs::read_dir(directory.path())? {
-            let file = file?;
-            let path = Path::new(&name).join(file.file_name()).display().to_string();
-            let metadata = file.metadata()?;
-            if metadata.is_file() && metadata.len() > 0 && pattern.matches(&path) {
-                found.insert(path, metadata.len());
+    let several = (1..).map(log_dir).take_while(|below| data.join(below).is_dir());
+    for below in several.map(PathBuf::from).chain([PathBuf::new()]) {
+        for directory in fs::read_dir(data.join(&below))? {
+            let directory = directory?;
+            let name = directory.file_name();
+            if directory.file_type()?.is_dir() && !name.to_string_lossy().starts_with(METADATA) {
+                matching_in(data, &below.join(name), pattern, &mut found)?;
             }
         }
     }
     Ok(found)
+}
+
+fn matching_in(
+    data: &Path,
+    directory: &Path,
+    pattern: &Pattern,
+    found: &mut BTreeMap<String, u64>,
+) -> io::Result<()> {
+    for file in fs::read_dir(data.join(directory))? {
+        let file = file?;
+        let path = directory.join(file.file_name()).display().to_string();
+        let metadata = file.metadata()?;
+        if metadata.is_file() && metadata.len() > 0 && pattern.matches(&path) {
+            found.insert(path, metadata.len());
+        }
+    }
+    Ok(())
 }
 
 fn flip(data: &Path, pattern: &Pattern, bits: u32, seed: u64) -> io::Result<Vec<String>> {

@@ -99,6 +99,7 @@ impl Checker<'_> {
             | DeedName::OldSnapshot
             | DeedName::IoError
             | DeedName::FsyncError
+            | DeedName::LogDirOffline
             | DeedName::Slow
             | DeedName::Full => self.file_deed(path, name, raw, plan),
             DeedName::Delay

@@ -49,6 +49,25 @@ impl Checker<'_> {
                 Deed::IoError { operation, probability, path: self.pattern(at, raw, "") }
             }
             DeedName::FsyncError => Deed::FsyncError { path: self.pattern(at, raw, "") },
+            DeedName::LogDirOffline => {
+                let directories = plan.target.log_dirs;
+                if directories < 2 {
+                    let help = "set target.log_dirs to 2 or more, with kind = \"kafka\"; a broker that loses its only one ends: that is \
+                                `io-error`";
+                    self.wrong(at, "the brokers have one log directory each", help);
+                }
+                let given = raw.directory.take().unwrap_or(directories.into());
+                let directory = self.number(at, "directory", given, directories.into()) as u32;
+                if directory == 1 && directories > 1 {
+                    let help = format!("from 2 to {directories}; the metadata log is in the first");
+                    self.wrong(
+                        &format!("{at}.directory"),
+                        "a broker without its first log directory ends",
+                        help,
+                    );
+                }
+                Deed::LogDirOffline { directory }
+            }
             DeedName::Slow => {
                 let operation = raw.operation.take().unwrap_or(Operation::All);
                 let delay = raw.delay.take().unwrap_or(DELAY_DEFAULT);

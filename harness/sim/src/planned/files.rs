@@ -29,6 +29,7 @@ pub fn refusal(deed: Deed) -> Option<String> {
         Deed::TornWrite { .. } => {
             "a simulated `kill` tears what is being written, whenever something is"
         }
+        Deed::LogDirOffline { .. } => "the bundled broker has one log directory",
         Deed::BitFlip { .. } => {
             "`highwater sim` without a plan lets bits rot where it can tell what they cost"
         }

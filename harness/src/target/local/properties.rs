@@ -61,8 +61,17 @@ impl Local {
             "listener.security.protocol.map",
             format!("PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{internal}"),
         );
-        // One path whatever is in it: log.dirs would take it apart at a comma.
-        set("log.dir", node.data().display().to_string());
+        let log_dirs = node.log_dirs(&node.data(), self.layout.log_dirs);
+        match log_dirs.as_slice() {
+            // One path whatever is in it: log.dirs would take it apart at a comma.
+            [data] => set("log.dir", data.display().to_string()),
+            several => {
+                let several: Vec<String> =
+                    several.iter().map(|dir| dir.display().to_string()).collect();
+                set("metadata.log.dir", several[0].clone());
+                set("log.dirs", several.join(","))
+            }
+        };
         for (name, value) in self.software.own(node.member.id, &self.layout.cluster_id) {
             set(name, value);
         }

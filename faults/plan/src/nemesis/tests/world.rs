@@ -312,6 +312,7 @@ impl World {
             Deed::Stall | Deed::Stutter { .. } => node.stalled = true,
             Deed::IoError { .. }
             | Deed::FsyncError { .. }
+            | Deed::LogDirOffline { .. }
             | Deed::Slow { .. }
             | Deed::Full
             | Deed::CpuLimit { .. }
