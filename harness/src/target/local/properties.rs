@@ -63,7 +63,8 @@ impl Local {
         );
         // One path whatever is in it: log.dirs would take it apart at a comma.
         set("log.dir", node.data().display().to_string());
-        for (name, value) in self.software.own(node.member.id, &self.layout.cluster_id) {
+        let id = &self.layout.cluster_id;
+        for (name, value) in self.software.own(node.member.id, id, node.metrics) {
             set(name, value);
         }
         let mut text = String::from("# Written by highwater for this run.\n");
