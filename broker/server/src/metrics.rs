@@ -71,7 +71,7 @@ pub fn start(at: &Endpoint, waker: Arc<Waker>) -> anyhow::Result<Questions> {
             .spawn(move || serve(&listener, &node))
             .context("cannot start a thread for metrics; is a limit of threads reached?")?;
     }
-    say(Severity::Info, &format!("metrics at http://{address}/metrics"));
+    say(Severity::Info, &format!("answering GET /metrics on {address}"));
     Ok(Questions(questions))
 }
 
