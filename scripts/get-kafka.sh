@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Apache Kafka's broker and tools from Maven Central, without its tarball: a directory with libs/*.jar.
+# Apache Kafka's broker and tools from Maven Central, without its tarball: a directory with libs/*.jar,
+# and agents/ with the JMX exporter, by which its nodes tell their metrics (no part of their class path).
 #   scripts/get-kafka.sh DIRECTORY [VERSION]        needs mvn and a JDK; `highwater run --kafka-home DIRECTORY` runs it
 set -euo pipefail
 directory=${1:?name the directory to make} version=${2:-4.3.1}
-scala=2.13 work=$(mktemp -d "${TMPDIR:-/tmp}/get-kafka.XXXXXX")
+scala=2.13 exporter=1.0.1 work=$(mktemp -d "${TMPDIR:-/tmp}/get-kafka.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 # Releases before 4.0 log through reload4j. Neither back end is a dependency of the broker's artifact.
 case $version in
@@ -21,7 +22,9 @@ cat > "$work/pom.xml" <<X
   </dependencies>
 </project>
 X
-mkdir -p "$directory/libs"
+mkdir -p "$directory/libs" "$directory/agents"
 mvn -q -B -f "$work/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
   -DincludeScope=runtime -DoutputDirectory="$(cd "$directory" && pwd)/libs"
+mvn -q -B -f "$work/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+  -Dartifact=io.prometheus.jmx:jmx_prometheus_javaagent:$exporter -DoutputDirectory="$(cd "$directory" && pwd)/agents"
 echo "Apache Kafka $version in $directory: $(ls "$directory/libs" | wc -l) jars"

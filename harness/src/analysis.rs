@@ -4,6 +4,7 @@
 mod reached;
 
 use crate::measure::{Measure, Measured};
+use crate::metrics::alerts;
 use crate::replicas;
 use crate::run_record::RunRecord;
 use checker::Checker;
@@ -13,7 +14,7 @@ use model::fault::FaultRecord;
 use model::replicas::ReplicaReport;
 use model::settings::{Acks, ProducerSettings, TopicSettings};
 use model::verdict::{Reached, Verdict};
-use reports::facts::{Facts, RunInfo};
+use reports::facts::{Facts, Metrics, RunInfo};
 use std::collections::BTreeMap;
 
 /// What was recorded of a run, followed to its end.
@@ -25,6 +26,8 @@ pub struct Recorded {
     pub observations: Vec<Observation>,
     /// What the replicas' own files hold; `None`: the run did not get so far as to look.
     pub replicas: Option<ReplicaReport>,
+    /// What the nodes told of themselves.
+    pub metrics: Metrics,
 }
 
 /// What the checker is told of a run: a reader that gets nothing for as long as replicas are given to be in sync is stuck.
@@ -35,7 +38,8 @@ pub fn checker_options(settle_ms: u64) -> checker::Options {
 
 /// Checks, measures, judges.
 pub fn analyse(recorded: Recorded) -> Facts {
-    let Recorded { record, mut checker, measure, faults, observations, replicas } = recorded;
+    let Recorded { record, mut checker, measure, faults, observations, replicas, mut metrics } =
+        recorded;
     if let Some(because) = &record.cut {
         checker.history_was_cut(because);
     }
@@ -83,7 +87,10 @@ pub fn analyse(recorded: Recorded) -> Facts {
         loss_bound: (injections > 0).then(|| 1.0 - 0.05f64.powf(1.0 / injections as f64)),
         duration_ms: measured.duration_ms,
     };
-    facts(record, verdict, measured, &report.facts, observations)
+    metrics.missing = record.metrics_missing.clone();
+    metrics.alerts = alerts::held_against(&metrics);
+    metrics.untold = alerts::untold(&metrics.alerts, &verdict);
+    facts(record, verdict, measured, &report.facts, observations, metrics)
 }
 
 fn facts(
@@ -92,6 +99,7 @@ fn facts(
     measured: Measured,
     history: &HistoryFacts,
     observations: Vec<Observation>,
+    metrics: Metrics,
 ) -> Facts {
     let topics: BTreeMap<String, TopicSettings> = history
         .topics
@@ -125,6 +133,7 @@ fn facts(
         consumers: record.consumers,
         brokers: record.broker_settings,
         series: measured.series,
+        metrics,
         errors: measured.errors,
         excerpts: Vec::new(),
         files: Vec::new(),

@@ -12,6 +12,7 @@ mod history_file;
 mod interrupt;
 mod live;
 mod measure;
+mod metrics;
 mod observer;
 mod progress;
 mod recorder;

@@ -51,6 +51,9 @@ pub struct RunRecord {
     pub broker_settings: BTreeMap<String, BTreeMap<String, String>>,
     pub consumers: Vec<ConsumerSettings>,
     pub warnings: Vec<String>,
+    /// Why no node was asked for its metrics, and what to do; absent where they were.
+    #[serde(default)]
+    pub metrics_missing: Option<String>,
     /// What was found of liveness after healing; absent where nobody looked.
     pub never_recovered: Option<Vec<String>>,
     pub settle_ms: u64,

@@ -17,6 +17,7 @@ use crate::exit::{Exit, Refused};
 use crate::interrupt::Interrupt;
 use crate::live::Follower;
 use crate::measure::Measure;
+use crate::metrics::{self, Asking};
 use crate::progress::Progress;
 use crate::recorder::{Clock, Recorder, wall_ms};
 use crate::replicas::{self, Ended};
@@ -84,14 +85,16 @@ pub fn run(mut request: Request<'_>) -> Result<Finished> {
     let clock = Clock::start();
     let cluster_id = cluster_id(request.seed, started_wall_ms);
     let software: Box<dyn Software> = match kafka {
-        Some(kafka) => Box::new(kafka.log_from(&run.file("nodes"))?),
+        Some(kafka) => Box::new(kafka.configured_in(&run.file("nodes"))?),
         None => {
             let defects = request.plan.target.defects.clone();
             Box::new(Bundled::new(defects, request.seed)?)
         }
     };
     let upgrade: Option<Box<dyn Software>> = match upgrade {
-        Some(OtherVersion::Kafka(kafka)) => Some(Box::new(kafka.log_from(&run.file("nodes"))?)),
+        Some(OtherVersion::Kafka(kafka)) => {
+            Some(Box::new(kafka.configured_in(&run.file("nodes"))?))
+        }
         Some(OtherVersion::Bundled(bundled)) => Some(Box::new(bundled)),
         None => None,
     };
@@ -236,6 +239,7 @@ fn first_record(
         broker_settings: BTreeMap::new(),
         consumers: Vec::new(),
         warnings: Vec::new(),
+        metrics_missing: None,
         never_recovered: None,
         settle_ms: plan.time.settle.0,
         interrupted: None,
@@ -327,7 +331,7 @@ impl<'a> Live<'a> {
         self.cluster.serves(Box::new(load.mortals()));
         self.run.write_json("run.json", &self.record)?;
 
-        let stages = self.stages(&mut load, &made.topics, &shared, &follower);
+        let stages = self.measured_stages(&mut load, &made.topics, &shared, &follower);
         // A stage that failed left clients running, and the history has no end as long as one writes into it.
         let ended = load.finish_producers().and(load.finish_readers());
         recorder.note(Event::Phase { phase: Phase::Done });
@@ -343,7 +347,32 @@ impl<'a> Live<'a> {
         self.record.state = State::Recorded;
         self.run.write_json("run.json", &self.record)?;
         let (record, replicas) = (self.record.clone(), None);
-        Ok(Recorded { record, checker, measure, faults, observations, replicas })
+        let metrics = metrics::series::of(&self.run);
+        Ok(Recorded { record, checker, measure, faults, observations, replicas, metrics })
+    }
+
+    /// All stages, while the nodes are asked for their metrics.
+    fn measured_stages(
+        &mut self,
+        load: &mut Load,
+        topics: &[MadeTopic],
+        shared: &Shared,
+        follower: &Follower,
+    ) -> Result<(Vec<model::fault::FaultRecord>, Vec<model::cluster::Observation>)> {
+        let asking = match self.cluster.metrics() {
+            Ok(nodes) => Some(metrics::start(nodes, self.clock, &self.run.file(metrics::FILE))?),
+            Err(why) => {
+                self.record.metrics_missing = Some(why);
+                None
+            }
+        };
+        let stages = self.stages(load, topics, shared, follower);
+        // Also after one that failed: what was told until then is part of what happened.
+        if let Some(why) = asking.and_then(Asking::stop) {
+            let file = metrics::FILE;
+            self.record.warnings.push(format!("{file} could not be written any more: {why}"));
+        }
+        stages
     }
 
     /// Baseline and faults, heal, settle, final reads.

@@ -10,6 +10,7 @@ pub mod world;
 
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,11 +28,19 @@ pub trait Software {
     /// Properties that a plan may override, for a cluster of so many brokers.
     fn defaults(&self, brokers: u32) -> Vec<(&'static str, String)>;
 
-    /// Properties that only this software knows, of one node.
-    fn own(&self, node_id: i32, cluster_id: &str) -> Vec<(&'static str, String)>;
+    /// Properties that only this software knows, of one node. `metrics`: where it is to answer `GET /metrics`.
+    fn own(
+        &self,
+        node_id: i32,
+        cluster_id: &str,
+        metrics: SocketAddr,
+    ) -> Vec<(&'static str, String)>;
 
     /// Starts a node in the foreground; `config` is the absolute path of its `server.properties`.
-    fn command(&self, config: &Path) -> Command;
+    fn command(&self, config: &Path, metrics: SocketAddr) -> Command;
+
+    /// Why its nodes answer no `GET /metrics`, and what to do about it; `None`: they do.
+    fn lacks_metrics(&self) -> Option<String>;
 
     /// A part of that command's line which no other process of the machine has.
     fn marker(&self, config: &Path) -> String;

@@ -20,6 +20,9 @@ pub struct Facts {
     /// Effective settings of each broker that matter for durability and timing, by node name.
     pub brokers: BTreeMap<String, BTreeMap<String, String>>,
     pub series: Series,
+    /// What the nodes told of themselves; empty in runs of before they were asked.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Error codes of sends that were not acknowledged, with how often; the code as librdkafka names it.
     pub errors: BTreeMap<String, u64>,
     /// Lines of the nodes' logs around faults and findings, oldest first, capped.
@@ -79,6 +82,50 @@ pub struct Series {
     pub unread: Vec<u64>,
     /// When each phase began, milliseconds since the run began.
     pub phases: Vec<(Phase, u64)>,
+}
+
+/// What the nodes' metrics endpoints told, in buckets of equal length from the start of the run; `None` in a bucket in which
+/// nobody answered who could know. All vectors are of one length.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Why nobody was asked, and what to do; `None`: somebody was, or it is not known.
+    pub missing: Option<String>,
+    pub bucket_ms: u64,
+    /// The most of each node in the bucket, over all that answered.
+    pub under_replicated: Vec<Option<u64>>,
+    /// The most that any controller told.
+    pub offline: Vec<Option<u64>>,
+    /// ISRs that leaders had made smaller within the bucket.
+    pub isr_shrinks: Vec<Option<u64>>,
+    /// The most that any broker told.
+    pub lag_max: Vec<Option<u64>>,
+    /// Nodes that held themselves for the active controller at their last word in the bucket.
+    pub active_controllers: Vec<Option<u64>>,
+    /// When which node did not answer, in the order of their ends; capped.
+    pub silences: Vec<Silence>,
+    pub alerts: Vec<Alert>,
+    /// Losses and outages that no alert told, in words.
+    pub untold: Vec<String>,
+}
+
+/// From the first question that a node did not answer to the next one that it did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Silence {
+    pub node: String,
+    pub from_ms: u64,
+    pub to_ms: u64,
+    /// The first reason.
+    pub why: String,
+}
+
+/// One of the usual rules, held against the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    pub rule: String,
+    /// When it would have fired, and when it would have ended.
+    pub fired: Vec<(u64, u64)>,
+    /// Why it could not fire, where it could not.
+    pub could_not: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! `report.html`: one run, one file.
 
-use crate::facts::{Excerpt, Facts, RunInfo};
+use crate::facts::{Excerpt, Facts, Metrics, RunInfo};
 use crate::words;
 use crate::{timeline, words::duration};
 use askama::Template;
@@ -54,6 +54,7 @@ pub fn render(facts: &Facts) -> String {
             .iter()
             .map(|recovery| told_recovery(facts, recovery))
             .collect(),
+        metrics: &facts.metrics,
         errors: facts.errors.iter().collect(),
         excerpts: &facts.excerpts,
         topics: &facts.topics,
@@ -79,6 +80,7 @@ struct Page<'a> {
     unknown_checks: Vec<&'a str>,
     charts: String,
     recoveries: Vec<ToldRecovery<'a>>,
+    metrics: &'a Metrics,
     errors: Vec<(&'a String, &'a u64)>,
     excerpts: &'a [Excerpt],
     topics: &'a BTreeMap<String, TopicSettings>,

@@ -15,4 +15,5 @@ pub mod words;
 
 mod chart;
 mod cycle;
+mod metrics;
 mod timeline;

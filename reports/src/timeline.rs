@@ -2,6 +2,7 @@
 
 use crate::chart::{LEFT, RIGHT, Svg, TimeAxis, WIDTH, nice_ceiling, table};
 use crate::facts::{Facts, Series};
+use crate::metrics;
 use crate::words::{duration, grouped, role};
 use model::cluster::{Observation, PartitionState};
 use model::fault::FaultRecord;
@@ -21,13 +22,15 @@ pub fn charts(facts: &Facts) -> String {
     let observed_ms = facts.observations.iter().filter_map(at_ms).max().unwrap_or(0);
     let series_ms = facts.series.offered.len() as u64 * facts.series.bucket_ms;
     let phases_ms = facts.series.phases.iter().map(|(_, at)| *at).max().unwrap_or(0);
-    let axis = TimeAxis { end_ms: observed_ms.max(series_ms).max(phases_ms).max(1000) };
+    let end_ms = observed_ms.max(series_ms).max(phases_ms).max(1000);
+    let axis = TimeAxis { end_ms };
     [
         faults(&axis, facts),
         leaders(&axis, facts),
         rates(&axis, &facts.series),
         latency(&axis, &facts.series, facts.verdict.availability.deadline_ms),
         unread(&axis, &facts.series),
+        metrics::chart(&axis, facts),
     ]
     .concat()
 }

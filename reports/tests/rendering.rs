@@ -8,7 +8,7 @@ use model::finding::{Check, CheckVerdict, Counts, Evidence, Finding, Kind};
 use model::history::{LogRef, Phase, RecordId, Session, TopicRef};
 use model::settings::{Acks, ConsumerSettings, Isolation, ProducerSettings, TopicSettings};
 use model::verdict::{Availability, Promise, Reached, Recovery, Verdict, Word};
-use reports::facts::{Cell, Comparison, Excerpt, Facts, RunInfo, Series};
+use reports::facts::{Alert, Cell, Comparison, Excerpt, Facts, Metrics, RunInfo, Series, Silence};
 use std::collections::BTreeMap;
 
 /// Everything that could end a text node, an attribute, a comment, a script, a style, a CDATA section or a terminal's
@@ -76,6 +76,7 @@ fn facts(size: Size, text: &str) -> Facts {
         }],
         brokers,
         series: series(size.buckets),
+        metrics: metrics(size.buckets, text),
         errors: BTreeMap::from([(text.to_string(), 3)]),
         excerpts: (0..size.excerpts)
             .map(|n| Excerpt {
@@ -249,6 +250,34 @@ fn series(buckets: usize) -> Series {
 }
 
 /// A run that ended before anything was sent.
+fn metrics(buckets: usize, text: &str) -> Metrics {
+    let number = |at: usize| (at % 5 != 4).then_some((at % 3) as u64 * 7_000);
+    let numbers: Vec<Option<u64>> = (0..buckets.min(600)).map(number).collect();
+    let fired: Vec<(u64, u64)> = (0..20).map(|at| (at * 2_000, at * 2_000 + 1_000)).collect();
+    Metrics {
+        missing: None,
+        bucket_ms: 1_000,
+        under_replicated: numbers.clone(),
+        offline: numbers.clone(),
+        isr_shrinks: numbers.clone(),
+        lag_max: numbers.clone(),
+        active_controllers: numbers,
+        silences: (0..400)
+            .map(|at| Silence {
+                node: format!("n{}{text}", at % 20),
+                from_ms: at * 100,
+                to_ms: at * 100 + 70,
+                why: text.to_string(),
+            })
+            .collect(),
+        alerts: vec![
+            Alert { rule: text.to_string(), fired, could_not: None },
+            Alert { rule: text.to_string(), fired: Vec::new(), could_not: Some(text.to_string()) },
+        ],
+        untold: vec![text.to_string(); 20],
+    }
+}
+
 fn nothing() -> Facts {
     let mut facts = facts(SMALL, "");
     facts.info = RunInfo::default();
@@ -258,6 +287,7 @@ fn nothing() -> Facts {
     facts.consumers.clear();
     facts.brokers.clear();
     facts.series = Series::default();
+    facts.metrics = Metrics::default();
     facts.errors.clear();
     facts.excerpts.clear();
     facts.files.clear();
@@ -362,6 +392,24 @@ fn a_fault_that_followed_its_role_is_drawn_where_it_was() {
     facts.verdict.faults = vec![FaultRecord { nodes, legs, ..fault(1, "stall") }];
     let page = reports::html::render(&facts);
     assert_eq!(page.matches("class=\"fault stall\"").count(), 3);
+}
+
+#[test]
+fn metrics_are_shown_where_there_are_any() {
+    let mut facts = facts(SMALL, "x");
+    let heading = "<b>Metrics</b>";
+    let page = reports::html::render(&facts);
+    assert!(page.contains(heading) && page.contains("would have fired"));
+    assert!(page.contains("did not answer from"), "silence is no zero");
+    facts.metrics = Metrics { missing: Some("bring the <jar>".into()), ..Metrics::default() };
+    let page = reports::html::render(&facts);
+    assert!(!page.contains(heading) && page.contains("<b>No metrics:</b> bring the &lt;jar&gt;."));
+    assert!(!page.contains("would have fired"));
+    facts.metrics.missing = None;
+    assert!(
+        !reports::html::render(&facts).contains("etrics</b>"),
+        "a run of before they were asked"
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod group;
 pub mod image;
 pub mod inspect;
 pub mod lifecycle;
+pub mod metrics;
 pub mod node;
 pub mod replica;
 pub mod step;

@@ -22,6 +22,7 @@ mod fetch;
 mod fetcher;
 mod inspection;
 mod leadership;
+mod measured;
 mod offsets;
 mod partition;
 mod passed_over;

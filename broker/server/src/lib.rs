@@ -9,6 +9,7 @@
 )]
 
 mod connection;
+mod metrics;
 #[doc(hidden)] // reachable for the test that holds the simulated network against this one
 pub mod network;
 mod owner;
@@ -50,12 +51,18 @@ fn run_node(config: NodeConfig, clock: Option<ClockFile>) -> anyhow::Result<Exit
     startup::raise_file_limit();
     let directory = startup::lock_directory(&config)?;
     let network = network::Network::bind(&config)?;
+    let questions = match &config.highwater_metrics_listener {
+        Some(at) => Some(metrics::start(at, network.waker.clone())?),
+        None => None,
+    };
     let seed = match config.highwater_seed {
         Some(seed) => seed,
         None => startup::random_seed()?,
     };
     let node = Node::new(config.clone(), seed);
-    let code = owner::Owner::new(node, network, &config, directory.path(), clock)?.run()?;
+    let mut owner = owner::Owner::new(node, network, &config, directory.path(), clock)?;
+    owner.is_asked(questions);
+    let code = owner.run()?;
     drop(directory);
     Ok(ExitCode::from(code))
 }

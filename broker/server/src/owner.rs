@@ -10,9 +10,11 @@ use anyhow::Context;
 use clock::ClockFile;
 use mio::{Events, Interest};
 use node::config::NodeConfig;
+use node::metrics::Measured;
 use node::step::{ConnId, Effect, Input, Now, Severity, Step};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::metrics::Questions;
 use crate::network::{Event, Network, SIGNALS, WAKER};
 use crate::say::say;
 use crate::storage::{Completion, Storage};
@@ -32,9 +34,11 @@ pub struct Owner<N> {
     effects: Vec<Effect>,
     happened: Vec<Event>,
     exit: Option<u8>,
+    /// Who wants to know the node's numbers.
+    questions: Option<Questions>,
 }
 
-impl<N: Step> Owner<N> {
+impl<N: Step + Measured> Owner<N> {
     pub fn new(
         node: N,
         network: Network,
@@ -67,7 +71,13 @@ impl<N: Step> Owner<N> {
             effects: Vec::new(),
             happened: Vec::new(),
             exit: None,
+            questions: None,
         })
+    }
+
+    /// From here on these are answered, between two steps.
+    pub fn is_asked(&mut self, questions: Option<Questions>) {
+        self.questions = questions;
     }
 
     /// Until the node ends; the answer is the process' exit code.
@@ -104,6 +114,9 @@ impl<N: Step> Owner<N> {
             }
             if self.node.deadline().is_some_and(|deadline| self.now().mono_ns >= deadline) {
                 self.step(Input::Tick);
+            }
+            if let Some(questions) = &self.questions {
+                questions.answer(|| self.node.metrics());
             }
         }
     }

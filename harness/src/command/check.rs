@@ -5,6 +5,7 @@ use crate::cli::{CheckArgs, CleanupChoice, ViaChoice};
 use crate::exit::Exit;
 use crate::history_file::{self, Form};
 use crate::measure::Measure;
+use crate::metrics;
 use crate::run_record::RunRecord;
 use crate::spill::FileSpill;
 use crate::store::{REPLICAS, RunDir};
@@ -125,7 +126,16 @@ pub fn facts_of(run: &RunDir) -> Result<Facts> {
     let faults = faults.into_values().collect();
     let compared = run.file(REPLICAS).exists();
     let replicas = compared.then(|| run.read_json(REPLICAS)).transpose()?;
-    Ok(analysis::analyse(Recorded { record, checker, measure, faults, observations, replicas }))
+    let metrics = metrics::series::of(run);
+    Ok(analysis::analyse(Recorded {
+        record,
+        checker,
+        measure,
+        faults,
+        observations,
+        replicas,
+        metrics,
+    }))
 }
 
 /// A history without its run: checks only, nobody knows what was promised.

@@ -81,6 +81,11 @@ fn abilities(store: &Store) -> Vec<(String, bool, String)> {
                 .map_err(|error| error.to_string()),
         ),
     ];
+    if let Ok(kafka) = Kafka::find(None, 0) {
+        let told = "the JMX exporter is beside its jars".to_string();
+        abilities
+            .push(able("metrics of Apache Kafka", kafka.lacks_metrics().map_or(Ok(told), Err)));
+    }
     for need in Needs::ALL {
         let deeds: Vec<&str> = need.deeds().map(DeedName::as_str).collect();
         let possible = match need {

@@ -4,6 +4,7 @@ use super::Software;
 use crate::exit::Refused;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -48,8 +49,14 @@ impl Software for Bundled {
         Vec::new()
     }
 
-    fn own(&self, node_id: i32, cluster_id: &str) -> Vec<(&'static str, String)> {
+    fn own(
+        &self,
+        node_id: i32,
+        cluster_id: &str,
+        metrics: SocketAddr,
+    ) -> Vec<(&'static str, String)> {
         let mut own = vec![
+            ("highwater.metrics.listener", metrics.to_string()),
             ("highwater.cluster.id", cluster_id.to_string()),
             ("highwater.seed", (self.seed ^ node_id as u64).to_string()),
         ];
@@ -59,10 +66,14 @@ impl Software for Bundled {
         own
     }
 
-    fn command(&self, config: &Path) -> Command {
+    fn command(&self, config: &Path, _metrics: SocketAddr) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg("broker").arg("--config").arg(config);
         command
+    }
+
+    fn lacks_metrics(&self) -> Option<String> {
+        None
     }
 
     fn marker(&self, config: &Path) -> String {

@@ -9,6 +9,7 @@ use crate::exit::Refused;
 use anyhow::{Context, Result, anyhow};
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,40 @@ log4j.appender.stdout.layout=org.apache.log4j.EnhancedPatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSS}{UTC}Z %p %m (%c{1})%n
 ";
 
+/// What the JMX exporter tells, by the names that the bundled broker has for the same. Kafka has hundreds of beans more, and
+/// every scrape would ask each of them.
+const METRICS: &str = r#"lowercaseOutputName: true
+includeObjectNames:
+  - "kafka.server:type=ReplicaManager,*"
+  - "kafka.server:type=ReplicaFetcherManager,*"
+  - "kafka.server:type=raft-metrics"
+  - "kafka.controller:type=KafkaController,*"
+rules:
+  - pattern: "kafka.server<type=ReplicaManager, name=(PartitionCount|LeaderCount|UnderReplicatedPartitions|UnderMinIsrPartitionCount)><>Value"
+    name: kafka_server_replicamanager_$1
+    type: GAUGE
+  - pattern: "kafka.server<type=ReplicaManager, name=(IsrShrinks|IsrExpands)PerSec><>Count"
+    name: kafka_server_replicamanager_$1_total
+    type: COUNTER
+  - pattern: "kafka.server<type=ReplicaFetcherManager, name=MaxLag, clientId=(.+)><>Value"
+    name: kafka_server_replicafetchermanager_maxlag
+    type: GAUGE
+    labels:
+      clientId: "$1"
+  - pattern: "kafka.controller<type=KafkaController, name=(ActiveControllerCount|OfflinePartitionsCount)><>Value"
+    name: kafka_controller_kafkacontroller_$1
+    type: GAUGE
+  - pattern: "kafka.server<type=raft-metrics><>current-state: ([a-z-]+)"
+    name: kafka_server_raft_metrics_current_state
+    type: GAUGE
+    value: 1
+    labels:
+      state: "$1"
+  - pattern: "kafka.server<type=raft-metrics><>(current-leader|current-epoch|high-watermark|log-end-offset):"
+    name: kafka_server_raft_metrics_$1
+    type: GAUGE
+"#;
+
 /// A directory with Kafka's jars, and the Java that runs them.
 #[derive(Clone, Debug)]
 pub struct Kafka {
@@ -41,8 +76,10 @@ pub struct Kafka {
     version: String,
     java: String,
     heap_bytes: u64,
-    /// Where the logging configurations of this run are.
-    logging: PathBuf,
+    /// The JMX exporter's jar, where the directory has it. Not among the others: it would be on the class path.
+    agent: Option<PathBuf>,
+    /// Where the configurations of logging and metrics of this run are.
+    configurations: PathBuf,
 }
 
 impl Kafka {
@@ -71,16 +108,18 @@ impl Kafka {
                 "Apache Kafka needs Java 17 or later as `java`: {error:#}"
             ))
         })?;
-        Ok(Kafka { home, version, java, heap_bytes, logging: PathBuf::new() })
+        let agent = agent(&home);
+        Ok(Kafka { home, version, java, heap_bytes, agent, configurations: PathBuf::new() })
     }
 
-    /// Writes the logging configurations of a run.
-    pub fn log_from(mut self, dir: &Path) -> Result<Kafka> {
+    /// Writes the configurations of logging and metrics of a run.
+    pub fn configured_in(mut self, dir: &Path) -> Result<Kafka> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let dir = dir.canonicalize()?;
         fs::write(dir.join("log4j2.xml"), LOG4J2)?;
         fs::write(dir.join("log4j.properties"), LOG4J1)?;
-        self.logging = dir;
+        fs::write(dir.join("metrics.yml"), METRICS)?;
+        self.configurations = dir;
         Ok(self)
     }
 
@@ -98,11 +137,11 @@ impl Kafka {
             .arg("-Duser.timezone=UTC")
             .arg(format!(
                 "-Dlog4j2.configurationFile={}",
-                self.logging.join("log4j2.xml").display()
+                self.configurations.join("log4j2.xml").display()
             ))
             .arg(format!(
                 "-Dlog4j.configuration=file:{}",
-                self.logging.join("log4j.properties").display()
+                self.configurations.join("log4j.properties").display()
             ))
             .arg("-cp")
             .arg(self.home.join("libs").join("*"))
@@ -139,15 +178,34 @@ impl Software for Kafka {
         ]
     }
 
-    fn own(&self, _node_id: i32, _cluster_id: &str) -> Vec<(&'static str, String)> {
+    fn own(
+        &self,
+        _node_id: i32,
+        _cluster_id: &str,
+        _metrics: SocketAddr,
+    ) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    fn command(&self, config: &Path) -> Command {
+    fn command(&self, config: &Path, metrics: SocketAddr) -> Command {
         let mut command = self.java_command(self.heap_bytes);
+        if let Some(agent) = &self.agent {
+            let rules = self.configurations.join("metrics.yml");
+            command.arg(format!("-javaagent:{}={metrics}:{}", agent.display(), rules.display()));
+        }
         // After the class path, and so among the arguments of the program.
         command.arg("kafka.Kafka").arg(config);
         command
+    }
+
+    fn lacks_metrics(&self) -> Option<String> {
+        let home = self.home.display();
+        self.agent.is_none().then(|| {
+            format!(
+                "{home}/agents has no jmx_prometheus_javaagent-1.*.jar; `scripts/get-kafka.sh` brings it, and \
+                 docs/guide/apache-kafka.md says how else"
+            )
+        })
     }
 
     fn marker(&self, config: &Path) -> String {
@@ -238,6 +296,16 @@ fn version(home: &Path) -> Option<String> {
         .collect();
     versions.sort();
     versions.pop()
+}
+
+/// The JMX exporter's jar, the newest if there are several.
+fn agent(home: &Path) -> Option<PathBuf> {
+    let jars = fs::read_dir(home.join("agents")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let named = |jar: &PathBuf| {
+        let name = jar.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("jmx_prometheus_javaagent-1.") && name.ends_with(".jar")
+    };
+    jars.filter(named).max()
 }
 
 fn java_version() -> Result<String> {

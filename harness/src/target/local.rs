@@ -6,6 +6,7 @@
 //! groups of their own, so that a Ctrl-C at the terminal is the harness's to handle. What the nodes run is a
 //! [`Software`]'s to know.
 
+mod places;
 mod properties;
 
 use super::Software;
@@ -13,7 +14,6 @@ use super::clocks::{Ask, Clocks};
 use super::proxied::{self, Behind, Listener};
 use super::topic::Administrator;
 use anyhow::{Context, Result, bail};
-use inject::group::Hierarchy;
 use inject::{
     Clients, Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World,
 };
@@ -53,11 +53,10 @@ pub struct Layout {
     pub clocks: bool,
 }
 
-/// Largest size of a node's own disk; an image takes no room before it is written to.
-const DISK_BYTES: u64 = 8 << 30;
 /// In a namespace of its own nobody else has a node's ports.
 const BROKER_PORT: u16 = 9092;
 const CONTROLLER_PORT: u16 = 9093;
+const METRICS_PORT: u16 = 9404;
 
 /// One process of the cluster.
 struct Node {
@@ -68,6 +67,8 @@ struct Node {
     controller_port: u16,
     /// Of the brokers' own listener, where there is one.
     internal_port: u16,
+    /// Where it answers `GET /metrics`, if its software does.
+    metrics: SocketAddr,
     dir: PathBuf,
     child: Option<Child>,
     /// It runs the other version.
@@ -113,7 +114,7 @@ impl Local {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let dir = dir.canonicalize().with_context(|| format!("cannot find {}", dir.display()))?;
         let count = layout.brokers + layout.controllers;
-        let ports = free_ports((3 * count + 2 * layout.brokers) as usize)?;
+        let ports = free_ports((4 * count + 2 * layout.brokers) as usize)?;
         let mut nodes = Vec::new();
         for index in 0..count {
             let is_broker = index < layout.brokers;
@@ -127,20 +128,20 @@ impl Local {
                 (true, _) => "broker",
                 (false, _) => "controller",
             };
-            let at = 3 * index as usize;
-            let (address, broker_port, controller_port) = match &mut world {
-                None => (Ipv4Addr::LOCALHOST, ports[at], ports[at + 1]),
+            let at = 4 * index as usize;
+            let (address, broker_port, controller_port, metrics_port) = match &mut world {
+                None => (Ipv4Addr::LOCALHOST, ports[at], ports[at + 1], ports[at + 3]),
                 Some(world) => {
                     let joined = world.join(&name, index + 1);
                     let address =
                         joined.with_context(|| format!("no network namespace for {name}"))?;
-                    (address, BROKER_PORT, CONTROLLER_PORT)
+                    (address, BROKER_PORT, CONTROLLER_PORT, METRICS_PORT)
                 }
             };
             let dir = dir.join(&name);
             let data = dir.join(if layout.fuse { "backing" } else { "data" });
             let disk = match layout.disks {
-                true => Some(own_disk(&dir, &data)?),
+                true => Some(places::own_disk(&dir, &data)?),
                 false => None,
             };
             let fuse = match layout.fuse {
@@ -151,7 +152,7 @@ impl Local {
                 false => None,
             };
             let group = match layout.groups {
-                true => Some(own_group(&format!("{}-{name}", layout.cluster_id), &undo)?),
+                true => Some(places::own_group(&format!("{}-{name}", layout.cluster_id), &undo)?),
                 false => None,
             };
             nodes.push(Node {
@@ -162,6 +163,7 @@ impl Local {
                 broker_port,
                 controller_port,
                 internal_port: ports[at + 2],
+                metrics: SocketAddr::from((address, metrics_port)),
                 child: None,
                 is_upgraded: false,
                 disk,
@@ -174,7 +176,7 @@ impl Local {
             Some(seed) => {
                 let brokers = nodes.iter().filter(|n| n.roles.contains("broker"));
                 let brokers: Vec<Behind> = brokers
-                    .zip(ports[3 * count as usize..].chunks_exact(2))
+                    .zip(ports[4 * count as usize..].chunks_exact(2))
                     .map(|(n, own)| Behind {
                         name: n.member.name.clone(),
                         id: n.member.id,
@@ -317,6 +319,13 @@ impl Local {
         Some((of("broker", node.broker_port), of("controller", node.controller_port)))
     }
 
+    /// Where each node answers `GET /metrics`; the error says why none does, and what to do.
+    pub fn metrics(&self) -> Result<Vec<(String, SocketAddr)>, String> {
+        let of = |node: &Node| (node.member.name.clone(), node.metrics);
+        let lacks = self.software.lacks_metrics();
+        lacks.map_or_else(|| Ok(self.nodes.iter().map(of).collect()), Err)
+    }
+
     pub fn log_path(&self, node: &str) -> Option<PathBuf> {
         self.node(node).map(|n| n.dir.join("broker.log"))
     }
@@ -343,7 +352,7 @@ impl Local {
         };
         // Its command line holds an absolute path in this run's directory: no other process has that.
         let record = undo.starting(name, &software.marker(&config))?;
-        let mut command = software.command(&config);
+        let mut command = software.command(&config, node.metrics);
         if let Some(clocks) = &self.clocks {
             clocks.follow(name, &mut command);
         }
@@ -549,26 +558,6 @@ impl Drop for Local {
         self.stop_all(Duration::ZERO);
         self.nodes.iter_mut().for_each(Node::end_group);
     }
-}
-
-/// A file system of its own for the data of the node with this directory.
-fn own_disk(dir: &Path, data: &Path) -> Result<Disk> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    Disk::make(&dir.join("disk.img"), data, DISK_BYTES)
-        .with_context(|| format!("cannot make a disk of its own in {}", dir.display()))
-}
-
-/// A control group of this name, written down before it is made.
-fn own_group(name: &str, undo: &UndoLog) -> Result<Group> {
-    let made = || {
-        let hierarchy = Hierarchy::find()?;
-        let name = format!("highwater-{name}");
-        for directory in hierarchy.directories(&name) {
-            undo.creating(&directory)?;
-        }
-        Group::make(hierarchy, &name)
-    };
-    made().with_context(|| format!("cannot make a control group for {name}"))
 }
 
 /// The same command in the node's namespace.

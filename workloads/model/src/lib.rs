@@ -8,6 +8,7 @@ pub mod facts;
 pub mod fault;
 pub mod finding;
 pub mod history;
+pub mod metrics;
 pub mod operation;
 pub mod replicas;
 pub mod settings;

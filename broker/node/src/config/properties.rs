@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{ListenerAddress, QuorumVoter, Roles};
 use crate::defect::{Defect, Defects};
+use crate::step::Endpoint;
 
 /// Where a property's name and meaning come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,8 @@ properties! {
     "Longest wait for an answer from another node." Kafka "request.timeout.ms" request_timeout_ms: u64 = "30000", INT, |t| number(t, 1, 1 << 40);
     "Bytes waiting to be sent on one connection, above which it is closed." Highwater "highwater.socket.backlog.max.bytes" highwater_socket_backlog_max_bytes: i64 = "268435456", LONG, |t| number(t, 1 << 20, 1 << 40);
     "Threads that do the disk's work." Highwater "highwater.io.threads" highwater_io_threads: usize = "2", INT, |t| number(t, 1, 64);
+
+    "Where `GET /metrics` is answered in Prometheus' text format, as host:port; empty: nowhere." Highwater "highwater.metrics.listener" highwater_metrics_listener: Option<Endpoint> = "", STRING, endpoint;
 
     // The quorum and the controller.
     "Time without an answer from the leader after which a voter starts an election." Kafka "controller.quorum.fetch.timeout.ms" controller_quorum_fetch_timeout_ms: u64 = "2000", INT, |t| number(t, 1, 1 << 40);
@@ -259,6 +262,14 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Some((host.to_owned(), port.parse().ok()?))
+}
+
+fn endpoint(text: &str) -> Result<Option<Endpoint>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let endpoint = host_and_port(text).map(|(host, port)| Endpoint { host, port });
+    endpoint.map(Some).ok_or_else(|| "host:port".into())
 }
 
 fn voters(text: &str) -> Result<Vec<QuorumVoter>, String> {

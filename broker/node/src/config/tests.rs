@@ -72,3 +72,15 @@ fn derived_ids_differ_and_repeat() {
     assert_eq!(config.initial_cluster_id(), config.initial_cluster_id());
     assert_eq!(config.initial_cluster_id().len(), 22);
 }
+
+#[test]
+fn metrics_are_told_nowhere_unless_a_property_says_where() {
+    let (config, _) = NodeConfig::parse(COMBINED).expect("reads");
+    assert_eq!(config.highwater_metrics_listener, None);
+    let text = format!("{COMBINED}highwater.metrics.listener=127.0.0.1:9404\n");
+    let (config, _) = NodeConfig::parse(&text).expect("reads");
+    let listener = config.highwater_metrics_listener.expect("a listener");
+    assert_eq!((listener.host.as_str(), listener.port), ("127.0.0.1", 9404));
+    let text = format!("{COMBINED}highwater.metrics.listener=9404\n");
+    assert!(NodeConfig::parse(&text).is_err(), "a port alone is no address");
+}

@@ -1,7 +1,8 @@
-//! What [`crate::inspect`] shows of a node.
+//! What [`crate::inspect`] shows of a node, and what it measures of itself.
 
 use super::Node;
 use crate::inspect::{BrokerInspection, Inspection};
+use crate::metrics::{Measured, Metrics};
 
 impl Node {
     /// The node as it is now, for reading.
@@ -32,5 +33,11 @@ impl Node {
         {
             broker.replicas.forget_acknowledged();
         }
+    }
+}
+
+impl Measured for Node {
+    fn metrics(&self) -> Metrics {
+        Metrics::of(&self.inspect(), self.shared.config.is_controller())
     }
 }

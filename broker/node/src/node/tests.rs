@@ -19,6 +19,7 @@ use wire::messages::{
 
 use crate::api::text;
 use crate::context::Listener;
+use crate::metrics::Measured;
 use world::World;
 
 fn topic_name() -> TopicName {
@@ -97,6 +98,42 @@ fn one_node_formats_itself_serves_and_keeps_what_it_was_given() {
     assert_eq!(fetch(&mut world, 1), (2, bytes), "after a clean stop");
     assert_eq!(world.file(1, "meta.properties"), meta);
     assert!(world.file(1, ".kafka_cleanshutdown").is_none(), "it speaks for one start only");
+}
+
+#[test]
+fn a_node_measures_what_it_is_part_of() {
+    let mut world = World::new(1);
+    world.boot(1);
+    let unread = world.node_mut(1).metrics();
+    assert_eq!((unread.replicas, unread.quorum), (None, None), "nothing is read yet");
+    world.run_for(1_000);
+    create_topic(&mut world, 1, 2, 1);
+    let metrics = world.node_mut(1).metrics();
+    let replicas = metrics.replicas.expect("a broker");
+    assert_eq!((replicas.partitions, replicas.leaders, replicas.under_replicated), (2, 2, 0));
+    let controller = metrics.controller.expect("a controller");
+    assert_eq!((controller.is_active, controller.offline_partitions), (true, 0));
+    let quorum = metrics.quorum.expect("a member");
+    assert_eq!((quorum.leader, quorum.state), (1, "leader"));
+    assert!(0 < quorum.high_watermark && quorum.high_watermark <= quorum.log_end_offset);
+}
+
+#[test]
+fn partitions_without_a_leader_are_offline() {
+    let mut world = World::new(3);
+    world.start_all();
+    create_topic(&mut world, 1, 1, 1);
+    let first = leader(&mut world, 1);
+    world.kill(first);
+    let survivor = (1..=3).find(|id| *id != first).expect("two survive");
+    let killed_ms = world.now_ms();
+    while world.node_mut(survivor).metrics().controller.map(|told| told.offline_partitions)
+        != Some(1)
+    {
+        let late = world.now_ms() >= killed_ms + 1_000;
+        assert!(!late, "it is not offline after a second: {}", world.said(survivor));
+        world.run_for(10);
+    }
 }
 
 /// Seeded defect: the controller does not wait until its records are committed.

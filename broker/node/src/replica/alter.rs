@@ -29,11 +29,21 @@ pub(crate) struct AlterPartitions {
     in_flight: Option<InFlight>,
     next_call: u64,
     retry_at_ms: Option<u64>,
+    /// ISRs that became smaller, and larger, because a leader here asked for it, since the start.
+    pub shrinks: u64,
+    pub expands: u64,
 }
 
 struct InFlight {
     call: u64,
-    partitions: Vec<TopicPartitionId>,
+    partitions: BTreeMap<TopicPartitionId, Change>,
+}
+
+/// What a proposal makes of the ISR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Shrink,
+    Expand,
 }
 
 impl AlterPartitions {
@@ -41,6 +51,13 @@ impl AlterPartitions {
         match self.in_flight {
             None if !self.wanted.is_empty() => self.retry_at_ms,
             _ => None,
+        }
+    }
+
+    fn count(&mut self, change: Change) {
+        match change {
+            Change::Shrink => self.shrinks += 1,
+            Change::Expand => self.expands += 1,
         }
     }
 }
@@ -59,7 +76,7 @@ impl ReplicaManager {
         self.alter.next_call += 1;
         let call = self.alter.next_call;
         let mut topics: BTreeMap<Uuid, Vec<PartitionData>> = BTreeMap::new();
-        let mut partitions = Vec::new();
+        let mut partitions = BTreeMap::new();
         for id in std::mem::take(&mut self.alter.wanted) {
             let broker_epoch = self.broker_epoch;
             let Some(leadership) =
@@ -71,8 +88,12 @@ impl ReplicaManager {
                 (proposal.call.is_none() && !proposal.parked).then_some(proposal.partition_epoch)
             };
             let Some(partition_epoch) = leadership.proposal().and_then(open) else { continue };
-            let isr = leadership.proposed_with_epochs(broker_epoch).into_iter();
-            let isr = isr.map(|(id, epoch)| {
+            let isr = leadership.proposed_with_epochs(broker_epoch);
+            let change = match isr.len() < leadership.committed_isr().len() {
+                true => Change::Shrink,
+                false => Change::Expand,
+            };
+            let isr = isr.into_iter().map(|(id, epoch)| {
                 BrokerState::default().with_broker_id(id.into()).with_broker_epoch(epoch)
             });
             let data = PartitionData::default()
@@ -82,7 +103,7 @@ impl ReplicaManager {
                 .with_partition_epoch(partition_epoch);
             leadership.proposal_sent(call);
             topics.entry(id.topic_id).or_default().push(data);
-            partitions.push(id);
+            partitions.insert(id, change);
         }
         if partitions.is_empty() {
             return;
@@ -113,7 +134,7 @@ impl ReplicaManager {
         let response = answer.ok().and_then(|(version, mut body)| {
             wire::frame::decode::<AlterPartitionResponse>(&mut body, version).ok()
         });
-        let mut unanswered: BTreeSet<TopicPartitionId> = in_flight.partitions.into_iter().collect();
+        let mut unanswered = in_flight.partitions;
         match response {
             Some(response) if response.error_code == 0 => {
                 for topic in &response.topics {
@@ -122,10 +143,10 @@ impl ReplicaManager {
                             topic_id: topic.topic_id,
                             partition: partition.partition_index,
                         };
-                        if unanswered.remove(&id)
-                            && !self.proposal_answered(ctx, id, call, partition)
+                        if let Some(change) = unanswered.remove(&id)
+                            && !self.proposal_answered(ctx, id, call, change, partition)
                         {
-                            unanswered.insert(id);
+                            unanswered.insert(id, change);
                         }
                     }
                 }
@@ -140,7 +161,7 @@ impl ReplicaManager {
             None => {}
         }
         // No answer, or one that asks to try again.
-        for id in unanswered {
+        for id in unanswered.into_keys() {
             let leadership =
                 self.partitions.get_mut(&id).and_then(|partition| partition.leadership_mut());
             if leadership.is_some_and(|leadership| leadership.proposal_unanswered(call)) {
@@ -156,6 +177,7 @@ impl ReplicaManager {
         ctx: &mut Context<'_>,
         id: TopicPartitionId,
         call: u64,
+        change: Change,
         answer: &wire::messages::alter_partition_response::PartitionData,
     ) -> bool {
         let fencing = !self.has(Defect::NoEpochFencing);
@@ -175,6 +197,7 @@ impl ReplicaManager {
                         answer.partition_epoch
                     );
                     ctx.say(Severity::Info, message);
+                    self.alter.count(change);
                     self.isr_changed(ctx, id);
                     self.expand_isr(ctx, id);
                 }

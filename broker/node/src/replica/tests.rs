@@ -8,5 +8,6 @@ mod durability;
 mod fetching;
 mod internal;
 mod isr;
+mod measured;
 mod producing;
 mod restart;

@@ -72,7 +72,8 @@ impl Local {
                 set("log.dirs", several.join(","))
             }
         };
-        for (name, value) in self.software.own(node.member.id, &self.layout.cluster_id) {
+        let id = &self.layout.cluster_id;
+        for (name, value) in self.software.own(node.member.id, id, node.metrics) {
             set(name, value);
         }
         let mut text = String::from("# Written by highwater for this run.\n");
