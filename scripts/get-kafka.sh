@@ -4,7 +4,7 @@
 #   scripts/get-kafka.sh DIRECTORY [VERSION]        needs mvn and a JDK; `highwater run --kafka-home DIRECTORY` runs it
 set -euo pipefail
 directory=${1:?name the directory to make} version=${2:-4.3.1}
-scala=2.13 exporter=1.0.1 work=$(mktemp -d "${TMPDIR:-/tmp}/get-kafka.XXXXXX")
+scala=2.13 work=$(mktemp -d "${TMPDIR:-/tmp}/get-kafka.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 # Releases before 4.0 log through reload4j. Neither back end is a dependency of the broker's artifact.
 case $version in
@@ -22,9 +22,8 @@ cat > "$work/pom.xml" <<X
   </dependencies>
 </project>
 X
-mkdir -p "$directory/libs" "$directory/agents"
+mkdir -p "$directory/libs"
 mvn -q -B -f "$work/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
   -DincludeScope=runtime -DoutputDirectory="$(cd "$directory" && pwd)/libs"
-mvn -q -B -f "$work/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
-  -Dartifact=io.prometheus.jmx:jmx_prometheus_javaagent:$exporter -DoutputDirectory="$(cd "$directory" && pwd)/agents"
+"$(dirname "$0")/get-metrics-agent.sh" "$directory"
 echo "Apache Kafka $version in $directory: $(ls "$directory/libs" | wc -l) jars"

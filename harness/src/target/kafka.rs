@@ -202,8 +202,8 @@ impl Software for Kafka {
         let home = self.home.display();
         self.agent.is_none().then(|| {
             format!(
-                "{home}/agents has no jmx_prometheus_javaagent-1.*.jar; `scripts/get-kafka.sh` brings it, and \
-                 docs/guide/apache-kafka.md says how else"
+                "{home}/agents has no jmx_prometheus_javaagent-1.*.jar; `scripts/get-metrics-agent.sh {home}` \
+                 brings it (docs/guide/apache-kafka.md)"
             )
         })
     }
