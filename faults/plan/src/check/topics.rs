@@ -51,6 +51,10 @@ impl Checker<'_> {
                 self.oldest(path, raw).map(|which| TopicDeed::DeleteRecords { which })
             }
             DeedName::AddPartitions => self.added(path, raw, plan),
+            DeedName::DeleteAndRecreateTopic => {
+                self.only_a_queue(path, plan, "does not go on with another topic");
+                Some(TopicDeed::Recreate)
+            }
             DeedName::ElectUnclean => Some(TopicDeed::ElectUnclean),
             _ => Some(TopicDeed::ElectPreferred),
         }
@@ -92,14 +96,16 @@ impl Checker<'_> {
         }
     }
 
-    fn added(&mut self, path: &str, raw: &mut RawParameters, plan: &Plan) -> Option<TopicDeed> {
+    /// Refuses what clients of other workloads would not follow, as `lacks` says.
+    fn only_a_queue(&mut self, path: &str, plan: &Plan, lacks: &str) {
         if plan.workload.name != WorkloadName::Queue {
-            let message = format!(
-                "the workload {} does not take new partitions into use",
-                plan.workload.name.as_str()
-            );
+            let message = format!("the workload {} {lacks}", plan.workload.name.as_str());
             self.wrong(path, message, "[workload] name = \"queue\"");
         }
+    }
+
+    fn added(&mut self, path: &str, raw: &mut RawParameters, plan: &Plan) -> Option<TopicDeed> {
+        self.only_a_queue(path, plan, "does not take new partitions into use");
         let given = raw.partitions.take().unwrap_or(1);
         let fits = u16::try_from(given).ok().filter(|n| (1..=ADDED_MAX).contains(&u64::from(*n)));
         if fits.is_none() {
@@ -174,9 +180,9 @@ impl Checker<'_> {
         on: Option<&str>,
     ) -> Option<Role> {
         let parts = match deed {
-            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
-                [Role::Topic].as_slice()
-            }
+            TopicDeed::ChangeConfig { .. }
+            | TopicDeed::AddPartitions { .. }
+            | TopicDeed::Recreate => [Role::Topic].as_slice(),
             TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => &[Role::Topic, Role::Partition],
             TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => {
                 &[Role::Partition, Role::Topic]

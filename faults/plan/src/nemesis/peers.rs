@@ -89,9 +89,9 @@ impl Nemesis {
         // Beginning with the drawn one, for deeds that not every partition is fit for.
         let partitions = (0..count).map(|step| (drawn + step) % count);
         match deed {
-            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
-                Ok(vec![self.topic.clone()])
-            }
+            TopicDeed::ChangeConfig { .. }
+            | TopicDeed::AddPartitions { .. }
+            | TopicDeed::Recreate => Ok(vec![self.topic.clone()]),
             TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => match on {
                 Role::Topic => Ok(partitions.map(log).collect()),
                 _ => Ok(vec![log(drawn)]),
