@@ -18,7 +18,9 @@ struct Observer {
     admin: Admin,
     topics: Vec<String>,
     clock: Clock,
-    /// By topic, as its place among those watched, and partition.
+    /// By topic, as its place among those watched: the ids that it was seen to have, the newest last.
+    ids: BTreeMap<usize, Vec<[u8; 16]>>,
+    /// By topic and partition.
     partitions: BTreeMap<(usize, u32), PartitionState>,
     quorum: Option<Observation>,
     brokers: Option<Observation>,
@@ -53,6 +55,7 @@ pub fn start(
         admin: Admin::new(bootstrap, Duration::from_millis(400)),
         topics,
         clock,
+        ids: BTreeMap::new(),
         partitions: BTreeMap::new(),
         quorum: None,
         brokers: None,
@@ -96,6 +99,7 @@ impl Observer {
             let Some(place) = self.topics.iter().position(|name| *name == topic.name) else {
                 continue;
             };
+            let Some(anew) = self.met(place, *topic.id.as_bytes()) else { continue };
             for partition in topic.partitions {
                 let state = PartitionState {
                     at_ms,
@@ -107,6 +111,7 @@ impl Observer {
                     isr: partition.isr,
                     elr: partition.elr,
                     offline: partition.offline,
+                    anew,
                 };
                 self.partition(place, state, see);
             }
@@ -129,6 +134,18 @@ impl Observer {
             let seen = |at_ms| Observation::Brokers { at_ms, alive: ids(false), fenced: ids(true) };
             changed(&mut self.brokers, seen, at_ms, see);
         }
+    }
+
+    /// Takes a topic's id. Answers it where the topic was made anew since it was first seen; `None`: the broker that answered
+    /// has older metadata than one before, and tells of a topic that is gone.
+    fn met(&mut self, place: usize, id: [u8; 16]) -> Option<Option<[u8; 16]>> {
+        let ids = self.ids.entry(place).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+            self.partitions.retain(|(of, _), _| *of != place);
+        }
+        let is_newest = ids.last() == Some(&id);
+        is_newest.then_some((ids.len() > 1).then_some(id))
     }
 
     /// Another broker may answer with older metadata than the one before: an epoch never goes back in what we tell.

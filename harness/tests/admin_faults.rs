@@ -112,6 +112,17 @@ from = "500ms"
 for = "1s"
 "#;
 
+const ANEW: &str = r#"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "1s"
+for = "500ms"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "2s"
+for = "500ms"
+"#;
+
 /// The leader is alone in sync, acknowledges alone, and dies; those that lack its records may not lead, until somebody asks
 /// for it.
 const UNCLEAN: &str = r#"
@@ -294,6 +305,37 @@ fn partitions_that_are_added_are_written_to_and_read() {
         let readers = lines.filter(polled).map(|line| line["reader"].to_string());
         let readers: std::collections::BTreeSet<String> = readers.collect();
         assert_eq!(readers.len(), 4, "two that read along and two at the end: {readers:?}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_and_made_again_is_gone_on_with() {
+    for target in targets() {
+        let (place, verdict) = run(ANEW, target);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        assert!(count(&verdict, "ok_removed") > 0, "{}", verdict["counts"]);
+        for fault in verdict["faults"].as_array().expect("faults") {
+            assert_eq!(fault["nodes"], serde_json::json!(["queue"]));
+            let told = evidence(fault);
+            assert!(told[0].starts_with("queue: every broker knows it as "), "{told:?}");
+            assert_eq!(told[0], told[1]);
+        }
+        let lines = history(&place);
+        let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+        assert_eq!((of("topic"), of("topic_deleted")), (3, 2));
+        // The load goes on in each of them, and the last one is read along and to its end.
+        for topic in 0..3 {
+            let in_it = |event: &str| -> Vec<&Value> {
+                let in_it = |line: &&Value| line["event"] == event && line["log"]["topic"] == topic;
+                lines.iter().filter(in_it).collect()
+            };
+            assert!(in_it("send").len() > 20, "{topic}");
+            let readers: std::collections::BTreeSet<String> =
+                in_it("polled").iter().map(|line| line["reader"].to_string()).collect();
+            let finals = if topic == 2 { 2 } else { 0 };
+            assert_eq!(readers.len(), 2 + finals, "topic {topic}: {readers:?}");
+        }
     }
 }
 

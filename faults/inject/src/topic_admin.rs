@@ -12,6 +12,16 @@ pub struct Partition {
     pub isr: Vec<i32>,
 }
 
+/// Of a topic; all zero where the cluster gives none.
+pub type TopicId = [u8; 16];
+
+/// The topic as one broker knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub id: TopicId,
+    pub partitions: Vec<Partition>,
+}
+
 /// A setting of the topic that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -65,4 +75,13 @@ pub trait TopicAdmin {
 
     /// Whether a reassignment of it still goes on.
     fn is_reassigned(&mut self, partition: u32) -> io::Result<bool>;
+
+    /// The topic as this broker knows it; `None`: it does not.
+    fn known_to(&mut self, broker: i32) -> io::Result<Option<Known>>;
+
+    /// Has the topic of this id deleted. An error: it was refused; `false`: nobody knows whether it was taken.
+    fn delete(&mut self, id: TopicId) -> io::Result<bool>;
+
+    /// Has a topic made under the name, with the settings that the first one was made with. One that is there is no error.
+    fn create(&mut self, partitions: u32) -> io::Result<()>;
 }

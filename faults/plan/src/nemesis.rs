@@ -394,8 +394,7 @@ impl Nemesis {
             });
             let mut parts =
                 under_way.flat_map(|(other, damage)| damage.nodes().map(move |of| (other, of)));
-            let meets =
-                |other, of: &str| victims.keys().any(|part| deed.meets(part, other, of));
+            let meets = |other, of: &str| victims.keys().any(|part| deed.meets(part, other, of));
             return parts.find(|(other, of)| meets(*other, of)).map(|(_, of)| of.to_string());
         }
         let resource = deed.resource();

@@ -12,6 +12,7 @@ use super::Software;
 use super::clocks::{Ask, Clocks};
 use super::proxied::{self, Behind, Listener};
 use super::topic::Administrator;
+use admin::NewTopic;
 use anyhow::{Context, Result, bail};
 use inject::group::Hierarchy;
 use inject::{
@@ -262,7 +263,7 @@ impl Local {
     }
 
     /// Faults may be about this topic from now on.
-    pub fn administer(&mut self, topic: &str) {
+    pub fn administer(&mut self, topic: NewTopic) {
         let admin = Administrator::new(topic, self.brokers(), &self.bootstrap());
         self.administrator = Some(admin);
     }

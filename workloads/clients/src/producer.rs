@@ -6,7 +6,7 @@
 //! open is not waited for, and nobody knows what became of it. What is due while it is dead is let go: its process would not
 //! have wanted to send.
 
-use crate::{History, Partitions, outcome};
+use crate::{History, TopicInUse, outcome};
 use generator::open_loop::{Due, OpenLoop};
 use generator::stamp::{self, Filler, Stamp};
 use model::history::{Event, LogRef, Outcome, RecordId, Session};
@@ -59,7 +59,7 @@ const METADATA_WAIT: Duration = Duration::from_millis(200);
 /// What a producer thread needs to know.
 pub struct ProducerTask {
     pub session: SessionTask,
-    pub partitions: Arc<Partitions>,
+    pub topic: Arc<TopicInUse>,
     pub schedule: OpenLoop,
 }
 
@@ -322,6 +322,7 @@ impl Worker {
             if self.orders.is_to_start_again() {
                 self.task.schedule.start_again(self.history.now().mono_ns);
             }
+            self.follow(&client);
             self.widen(&client);
             due.clear();
             self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
@@ -359,9 +360,23 @@ impl Worker {
         self.next_session()
     }
 
+    /// Sends are meant for the topic that was made in the place of another one from here on; those before, that have no answer yet,
+    /// may come to either. The library looks for it once, as it does by itself now and then.
+    fn follow(&mut self, client: &Client) {
+        let topic = self.task.topic.now().topic;
+        if topic == self.task.schedule.topic() {
+            return;
+        }
+        let name = &self.task.session.topic;
+        if let Err(error) = client.client().fetch_metadata(Some(name), METADATA_WAIT) {
+            tracing::debug!(%error, "the new topic was not looked for");
+        }
+        self.task.schedule.follow(topic);
+    }
+
     /// Takes new partitions into use once the library knows of them: it refuses sends to one that it does not know.
     fn widen(&mut self, client: &Client) {
-        let wanted = self.task.partitions.count();
+        let wanted = self.task.topic.count();
         if wanted == self.task.schedule.partitions() {
             return;
         }

@@ -60,6 +60,15 @@ impl OpenLoop {
         (self.started_mono_ns, self.issued) = (now_ns, 0);
     }
 
+    pub fn topic(&self) -> TopicRef {
+        self.topic
+    }
+
+    /// Sends go to another topic from here on, as they went to this one.
+    pub fn follow(&mut self, topic: TopicRef) {
+        self.topic = topic;
+    }
+
     pub fn partitions(&self) -> u32 {
         self.partitions
     }

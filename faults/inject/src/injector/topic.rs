@@ -1,4 +1,4 @@
-//! Deeds on the topic: elections, settings, replicas, deleted records, more partitions.
+//! Deeds on the topic: elections, settings, replicas, deleted records, more partitions, another topic in its place.
 //!
 //! Promises: in effect, and over, is what the cluster says of itself afterwards: its metadata, its settings, its list of
 //! reassignments, its logs' starts. What was there before is known before anything is asked for, and is what healing brings
@@ -6,10 +6,13 @@
 //!
 //! Undo: none of it outlives the cluster, which is the run's own and ends with it.
 
-use crate::topic_admin::{Partition, Setting, TopicAdmin};
+use crate::topic_admin::{Partition, Setting, TopicAdmin, TopicId};
+use anew::Recreation;
 use plan::topic_deed::{Oldest, Replicas, TopicDeed};
 use std::collections::BTreeMap;
 use std::io;
+
+mod anew;
 
 /// What was asked of one part of the topic for one fault.
 #[derive(Debug)]
@@ -20,6 +23,7 @@ enum Change {
     Unclean { partition: u32, isr: Vec<i32> },
     Removal { partition: u32, start: i64, before: i64 },
     Growth { from: u32, to: u32 },
+    Anew(Recreation),
 }
 
 /// All changes of a run.
@@ -80,6 +84,7 @@ impl Changes {
                 }
                 Change::Removal { partition, start, before }
             }
+            TopicDeed::Recreate => Change::Anew(Recreation::of(admin)?),
             TopicDeed::AddPartitions { count } => {
                 let from = admin.partitions()?.len() as u32;
                 Change::Growth { from, to: from + u32::from(count) }
@@ -96,6 +101,26 @@ impl Changes {
                 admin.delete_records(*partition, *before).map(|_| ())
             }
             Change::Growth { to, .. } => admin.add_partitions(*to),
+            Change::Anew(recreation) => {
+                let refused = recreation.delete(admin);
+                if refused.is_err() {
+                    self.made.remove(&(fault, part.to_string()));
+                }
+                refused
+            }
+        }
+    }
+
+    /// Whether a fault has had the topic deleted, or may have.
+    pub fn is_deleted(&self, fault: u32, part: &str) -> bool {
+        matches!(self.made.get(&(fault, part.to_string())), Some(Change::Anew(_)))
+    }
+
+    /// The topic that a fault had made in the place of the deleted one, if every broker knows it.
+    pub fn anew(&self, fault: u32, part: &str) -> Option<TopicId> {
+        match self.made.get(&(fault, part.to_string()))? {
+            Change::Anew(recreation) => recreation.made(),
+            _ => None,
         }
     }
 
@@ -122,7 +147,8 @@ impl Changes {
                 Change::Election { .. }
                 | Change::Unclean { .. }
                 | Change::Removal { .. }
-                | Change::Growth { .. },
+                | Change::Growth { .. }
+                | Change::Anew(_),
             ) => Ok(()),
             Some(Change::Setting { key, former, .. }) => {
                 admin.set(key, former.own.then_some(former.value.as_str()))
@@ -132,12 +158,12 @@ impl Changes {
     }
 
     pub fn in_effect(
-        &self,
+        &mut self,
         fault: u32,
         part: &str,
         admin: &mut dyn TopicAdmin,
     ) -> Result<String, String> {
-        match self.made.get(&(fault, part.to_string())) {
+        match self.made.get_mut(&(fault, part.to_string())) {
             None => Err("nothing was asked of it".to_string()),
             Some(Change::Election { partition, from }) => {
                 let now = admin.partition(*partition).map_err(|error| error.to_string())?;
@@ -174,16 +200,17 @@ impl Changes {
                 if now >= *before { Ok(told) } else { Err(format!("{told}, not at {before}")) }
             }
             Some(Change::Growth { from, to }) => grown(*from, *to, admin),
+            Some(Change::Anew(recreation)) => recreation.look(admin),
         }
     }
 
     pub fn over(
-        &self,
+        &mut self,
         fault: u32,
         part: &str,
         admin: &mut dyn TopicAdmin,
     ) -> Result<String, String> {
-        match self.made.get(&(fault, part.to_string())) {
+        match self.made.get_mut(&(fault, part.to_string())) {
             None => Ok("nothing was asked of it".to_string()),
             Some(Change::Election { .. } | Change::Unclean { .. }) => {
                 Ok("an election has nothing to undo".to_string())
@@ -202,6 +229,7 @@ impl Changes {
                 }
             }
             Some(Change::Growth { from, to }) => grown(*from, *to, admin),
+            Some(Change::Anew(recreation)) => recreation.look(admin),
             Some(Change::Setting { key, former, .. }) => {
                 let now = setting(key, admin)?;
                 let whose = if now.own { "its own" } else { "no longer its own" };

@@ -117,6 +117,7 @@ impl World {
                 replicas,
                 elr: Vec::new(),
                 offline: Vec::new(),
+                anew: None,
             }
         });
         let topology = Topology { brokers, controllers };

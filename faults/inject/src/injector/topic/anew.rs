@@ -1,0 +1,120 @@
+//! A topic that is deleted and made again under its name.
+//!
+//! Promises: it is made once nobody who answers knows the deleted one any more, and seen when every broker knows the new one, by
+//! its id, whole: from then on nobody can take a send or a fetch for one of the old topic. It is asked for again and again
+//! until it is there, also when the fault is to end: a topic that stays away would take the load with it.
+
+use super::words;
+use crate::topic_admin::{Known, Partition, TopicAdmin, TopicId};
+use std::collections::BTreeSet;
+use std::io;
+
+/// What became of the topic so far.
+#[derive(Debug)]
+pub(super) struct Recreation {
+    former: TopicId,
+    /// How many partitions it had, and is to have.
+    partitions: u32,
+    /// The deletion was taken, as far as anybody said.
+    deleted: bool,
+    /// Every broker knows it.
+    made: Option<TopicId>,
+}
+
+impl Recreation {
+    /// As the topic is; nothing is asked for yet.
+    pub fn of(admin: &mut dyn TopicAdmin) -> io::Result<Recreation> {
+        let mut last = io::Error::other("no broker knows the topic");
+        for broker in admin.brokers() {
+            match admin.known_to(broker) {
+                Ok(Some(Known { id, .. })) if id == TopicId::default() => {
+                    return Err(io::Error::other(
+                        "this cluster gives its topics no ids: the new one could not be told from the old one",
+                    ));
+                }
+                Ok(Some(Known { id, partitions })) => {
+                    let partitions = partitions.len() as u32;
+                    return Ok(Recreation { former: id, partitions, deleted: false, made: None });
+                }
+                Ok(None) => {}
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks for the deletion. An error: it was refused, and nothing was done.
+    pub fn delete(&mut self, admin: &mut dyn TopicAdmin) -> io::Result<()> {
+        self.deleted = admin.delete(self.former)?;
+        Ok(())
+    }
+
+    pub fn made(&self) -> Option<TopicId> {
+        self.made
+    }
+
+    /// Does what is missing for the new topic, and tells whether it is there.
+    pub fn look(&mut self, admin: &mut dyn TopicAdmin) -> Result<String, String> {
+        let mut known = Vec::new();
+        let mut silent = None;
+        for broker in admin.brokers() {
+            match admin.known_to(broker) {
+                Ok(told) => known.push((broker, told)),
+                Err(error) => silent = Some(format!("broker {broker} does not say: {error}")),
+            }
+        }
+        let of_former = |(_, told): &&(i32, Option<Known>)| {
+            told.as_ref().is_some_and(|told| told.id == self.former)
+        };
+        let behind: Vec<i32> = known.iter().filter(of_former).map(|(broker, _)| *broker).collect();
+        if !behind.is_empty() {
+            if !self.deleted {
+                self.delete(admin).map_err(|error| error.to_string())?;
+            }
+            return Err(format!("broker {} still knows the deleted topic", words(&behind)));
+        }
+        if !known.is_empty() && known.iter().all(|(_, told)| told.is_none()) {
+            admin.create(self.partitions).map_err(|error| error.to_string())?;
+            return Err("no broker knows the new topic yet".to_string());
+        }
+        if let Some(silent) = silent {
+            return Err(silent);
+        }
+        let mut ids = BTreeSet::new();
+        for (broker, told) in &known {
+            let told = told.as_ref();
+            let told =
+                told.ok_or_else(|| format!("broker {broker} does not know the new topic"))?;
+            self.is_whole(told).map_err(|lacks| format!("on broker {broker} {lacks}"))?;
+            ids.insert(told.id);
+        }
+        match Vec::from_iter(ids).as_slice() {
+            [id] => {
+                self.made = Some(*id);
+                Ok(format!("every broker knows it as {} (was {})", word(id), word(&self.former)))
+            }
+            _ => Err("brokers know it by more than one id".to_string()),
+        }
+    }
+
+    /// Every partition is there, led, and in sync.
+    fn is_whole(&self, told: &Known) -> Result<(), String> {
+        if told.partitions.len() != self.partitions as usize {
+            let (count, all) = (told.partitions.len(), self.partitions);
+            return Err(format!("the new topic has {count} of {all} partitions"));
+        }
+        let lacks = |one: &&Partition| one.leader < 0 || one.isr.len() < one.replicas.len();
+        match told.partitions.iter().find(lacks) {
+            None => Ok(()),
+            Some(one) => {
+                let (leader, isr) = (one.leader, words(&one.isr));
+                Err(format!("a partition of the new topic has leader {leader}, in sync {isr}"))
+            }
+        }
+    }
+}
+
+/// The beginning of an id, which is random.
+fn word(id: &TopicId) -> String {
+    id[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
