@@ -177,3 +177,47 @@ fn changed(
         see(seen(at_ms));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_made_anew_is_told_by_its_id_and_the_one_before_it_never_again() {
+        let mut observer = Observer {
+            admin: Admin::new("", Duration::ZERO),
+            topics: vec!["queue".to_string()],
+            clock: Clock::start(),
+            ids: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            quorum: None,
+            brokers: None,
+            blind: false,
+        };
+        let state = |leader_epoch| PartitionState {
+            at_ms: 0,
+            topic: "queue".to_string(),
+            partition: 0,
+            leader: 1,
+            leader_epoch,
+            replicas: vec![1],
+            isr: vec![1],
+            elr: Vec::new(),
+            offline: Vec::new(),
+            anew: None,
+        };
+        let mut epochs = Vec::new();
+        let mut see = |seen| match seen {
+            Observation::Partition(state) => epochs.push(state.leader_epoch),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(observer.met(0, [1; 16]), Some(None));
+        observer.partition(0, state(4), &mut see);
+        assert_eq!(observer.met(0, [2; 16]), Some(Some([2; 16])));
+        // Its epochs begin again.
+        observer.partition(0, state(0), &mut see);
+        assert_eq!(observer.met(0, [1; 16]), None);
+        assert_eq!(observer.met(0, [2; 16]), Some(Some([2; 16])));
+        assert_eq!(epochs, [4, 0]);
+    }
+}

@@ -313,7 +313,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             && self.incarnations.insert((fault, None))
         {
             self.shared.recorder.note(HistoryEvent::TopicDeleted { topic: now.topic });
-            self.shared.topic.is_deleted();
+            self.shared.topic.give_up();
         }
         let Some(topic_id) = self.injector.anew(fault, part) else { return };
         if !self.incarnations.insert((fault, Some(topic_id))) {
@@ -327,7 +327,7 @@ impl<'s, 'a> Stage<'s, 'a> {
         let (topic, name) = (TopicRef(now.topic.0 + 1), self.live.plan.topic.name.clone());
         self.settings = Some(settings.clone());
         self.shared.recorder.note(HistoryEvent::Topic { topic, name, topic_id, settings });
-        self.shared.topic.is_anew(topic);
+        self.shared.topic.go_on_with(topic);
     }
 
     /// The first answer to a fault comes right after the request, and a broker may tell what was there before; what its probe

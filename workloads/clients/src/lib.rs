@@ -72,12 +72,12 @@ impl TopicInUse {
     }
 
     /// It is gone, or will be. To be told before another one is asked for.
-    pub fn is_deleted(&self) {
+    pub fn give_up(&self) {
         self.topic.fetch_or(1, Ordering::SeqCst);
     }
 
     /// Another one is in its place, and every broker knows it.
-    pub fn is_anew(&self, topic: TopicRef) {
+    pub fn go_on_with(&self, topic: TopicRef) {
         self.topic.store(u64::from(topic.0) << 1, Ordering::SeqCst);
     }
 }
@@ -85,4 +85,21 @@ impl TopicInUse {
 /// The version of the client library, as it names itself.
 pub fn library() -> String {
     format!("librdkafka {}", rdkafka::util::get_rdkafka_version().1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_gone_is_not_the_one_in_its_place() {
+        let topic = TopicInUse::new(TopicRef(3), 2);
+        topic.give_up();
+        topic.give_up();
+        assert_eq!(topic.now(), Incarnation { topic: TopicRef(3), is_gone: true });
+        topic.go_on_with(TopicRef(4));
+        assert_eq!(topic.now(), Incarnation { topic: TopicRef(4), is_gone: false });
+        topic.grow(1);
+        assert_eq!(topic.count(), 2);
+    }
 }

@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn another_topic_is_gone_on_with_by_the_same_schedule_and_count() {
+        let mut source = schedule(0.0, 10);
+        let mut due = Vec::new();
+        source.take_due(5_000, &mut due);
+        source.follow(TopicRef(7));
+        source.take_due(5_000, &mut due);
+        let of = |topic: u32| due.iter().filter(|due| due.log.topic == TopicRef(topic)).count();
+        assert_eq!((source.topic(), of(0), of(7)), (TopicRef(7), 10, 10));
+        assert!(due.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence));
+    }
+
+    #[test]
     fn without_a_rate_everything_is_due_now() {
         let mut source = schedule(0.0, 3);
         let mut due = Vec::new();
