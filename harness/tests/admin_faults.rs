@@ -112,6 +112,24 @@ from = "500ms"
 for = "1s"
 "#;
 
+/// One partition's, and then all of them while a follower stands still.
+const LEADERS: &str = r#"
+[[fault]]
+name = "transfer-leadership"
+from = "500ms"
+for = "500ms"
+[[fault]]
+name = "stall"
+on = "follower"
+from = "2s"
+for = "4s"
+[[fault]]
+name = "transfer-leadership"
+on = "topic"
+from = "2500ms"
+for = "1s"
+"#;
+
 const ANEW: &str = r#"
 [[fault]]
 name = "delete-and-recreate-topic"
@@ -121,6 +139,29 @@ for = "500ms"
 name = "delete-and-recreate-topic"
 from = "2s"
 for = "500ms"
+"#;
+
+/// After an election, which a new topic has not had, and while a broker stands still and hears nothing.
+const ANEW_IN_TROUBLE: &str = r#"
+[[fault]]
+name = "kill"
+on = "leader"
+from = "500ms"
+for = "1s"
+[[fault]]
+name = "stall"
+on = "leader"
+from = "5s"
+for = "2s"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "5100ms"
+for = "500ms"
+[[fault]]
+name = "kill"
+on = "leader"
+from = "17s"
+for = "1s"
 "#;
 
 /// The leader is alone in sync, acknowledges alone, and dies; those that lack its records may not lead, until somebody asks
@@ -309,6 +350,28 @@ fn partitions_that_are_added_are_written_to_and_read() {
 }
 
 #[test]
+fn leadership_is_transferred_and_the_order_of_replicas_comes_back() {
+    let Some(target) = kafka() else { return };
+    let (_, verdict) = run(LEADERS, target);
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    assert_nothing_lost(&verdict);
+    let faults = &verdict["faults"];
+    assert_eq!(faults[2]["nodes"], serde_json::json!(["queue-0", "queue-1"]));
+    for fault in [&faults[0], &faults[2]] {
+        let told = evidence(fault);
+        let (before, after) = told.split_at(told.len() / 2);
+        for told in before {
+            let words: Vec<&str> = told.split([' ', ',', '(', ')']).collect();
+            let brokers: Vec<&&str> =
+                words.iter().filter(|word| word.parse::<i32>().is_ok()).collect();
+            // The new leader, the old one, and the new one again, first of the replicas.
+            assert!(brokers[0] != brokers[1] && brokers[0] == brokers[2], "{told}");
+        }
+        assert!(after.iter().all(|told| told.ends_with(" again")), "{after:?}");
+    }
+}
+
+#[test]
 fn a_topic_that_is_deleted_and_made_again_is_gone_on_with() {
     for target in targets() {
         let (place, verdict) = run(ANEW, target);
@@ -336,6 +399,24 @@ fn a_topic_that_is_deleted_and_made_again_is_gone_on_with() {
             let finals = if topic == 2 { 2 } else { 0 };
             assert_eq!(readers.len(), 2 + finals, "topic {topic}: {readers:?}");
         }
+    }
+}
+
+#[test]
+fn a_topic_is_made_anew_in_the_middle_of_other_faults_and_nothing_of_the_new_one_is_lost() {
+    for target in targets() {
+        let more = ["--set", "time.run=20s", "--set", "topic.partitions=1"];
+        let more: Vec<&str> = target.iter().chain(&more).copied().collect();
+        let (place, verdict) = run(ANEW_IN_TROUBLE, &more);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        // The load found it, with a session that knew the old one or with another.
+        let lines = history(&place);
+        let of_anew = |line: &&Value| line["event"] == "send" && line["log"]["topic"] == 1;
+        let first = lines.iter().filter(of_anew).count();
+        let polled = |line: &&Value| line["event"] == "polled" && line["log"]["topic"] == 1;
+        let seen = lines.iter().filter(polled).count();
+        assert!(first > 0 && seen > 0, "{first} sends, {seen} polls");
     }
 }
 

@@ -15,6 +15,8 @@ const REASSIGN_MS: u64 = 60_000;
 const ADD_PARTITIONS_MS: u64 = 20_000;
 /// Every broker has to hear of the deletion and of the new topic, one that is just being started among them.
 const RECREATE_MS: u64 = 60_000;
+/// The order of replicas, and the election after it.
+const TRANSFER_MS: u64 = 15_000;
 
 /// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
 pub const WORD_BYTES_MAX: usize = 48;
@@ -38,6 +40,8 @@ pub enum TopicDeed {
     AddPartitions { count: u16 },
     /// Another topic under the same name, with as many partitions and the same settings. There is nothing to heal.
     Recreate,
+    /// An in-sync replica is put first among the replicas, and elected. Healed by their former order; nobody is elected then.
+    TransferLeadership,
 }
 
 /// Which of a partition's records are deleted.
@@ -101,6 +105,7 @@ impl TopicDeed {
             TopicDeed::DeleteRecords { .. } => DeedName::DeleteRecords,
             TopicDeed::AddPartitions { .. } => DeedName::AddPartitions,
             TopicDeed::Recreate => DeedName::DeleteAndRecreateTopic,
+            TopicDeed::TransferLeadership => DeedName::TransferLeadership,
         }
     }
 
@@ -110,6 +115,7 @@ impl TopicDeed {
             TopicDeed::Reassign { .. } => REASSIGN_MS,
             TopicDeed::AddPartitions { .. } => ADD_PARTITIONS_MS,
             TopicDeed::Recreate => RECREATE_MS,
+            TopicDeed::TransferLeadership => TRANSFER_MS,
             TopicDeed::ElectPreferred
             | TopicDeed::ElectUnclean
             | TopicDeed::ChangeConfig { .. }
@@ -131,7 +137,10 @@ impl TopicDeed {
             (TopicDeed::ChangeConfig { key, .. }, TopicDeed::ChangeConfig { key: of, .. }) => {
                 key == of
             }
-            (TopicDeed::Reassign { .. }, TopicDeed::Reassign { .. })
+            (
+                TopicDeed::Reassign { .. } | TopicDeed::TransferLeadership,
+                TopicDeed::Reassign { .. } | TopicDeed::TransferLeadership,
+            )
             | (TopicDeed::AddPartitions { .. }, TopicDeed::AddPartitions { .. }) => true,
             _ => false,
         }
@@ -145,7 +154,10 @@ impl TopicDeed {
     /// Its parameters by their keys in a plan, all of them.
     pub fn parameters(self) -> Vec<(&'static str, Value)> {
         match self {
-            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean | TopicDeed::Recreate => Vec::new(),
+            TopicDeed::ElectPreferred
+            | TopicDeed::ElectUnclean
+            | TopicDeed::Recreate
+            | TopicDeed::TransferLeadership => Vec::new(),
             TopicDeed::DeleteRecords { which: Oldest::Percent(percent) } => {
                 vec![("percent", Value::Number(percent.into()))]
             }

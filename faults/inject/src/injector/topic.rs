@@ -17,13 +17,41 @@ mod anew;
 /// What was asked of one part of the topic for one fault.
 #[derive(Debug)]
 enum Change {
-    Election { partition: u32, from: i32 },
-    Setting { key: String, value: String, former: Setting },
-    Replicas { partition: u32, wanted: Vec<i32>, former: Vec<i32> },
-    Unclean { partition: u32, isr: Vec<i32> },
-    Removal { partition: u32, start: i64, before: i64 },
-    Growth { from: u32, to: u32 },
+    Election {
+        partition: u32,
+        from: i32,
+    },
+    Setting {
+        key: String,
+        value: String,
+        former: Setting,
+    },
+    Replicas {
+        partition: u32,
+        wanted: Vec<i32>,
+        former: Vec<i32>,
+    },
+    Unclean {
+        partition: u32,
+        isr: Vec<i32>,
+    },
+    Removal {
+        partition: u32,
+        start: i64,
+        before: i64,
+    },
+    Growth {
+        from: u32,
+        to: u32,
+    },
     Anew(Recreation),
+    /// `wanted` and `former`: replicas in their order.
+    Leadership {
+        partition: u32,
+        from: i32,
+        wanted: Vec<i32>,
+        former: Vec<i32>,
+    },
 }
 
 /// All changes of a run.
@@ -84,6 +112,12 @@ impl Changes {
                 }
                 Change::Removal { partition, start, before }
             }
+            TopicDeed::TransferLeadership => {
+                let partition = number(part, admin)?;
+                let now = admin.partition(partition)?;
+                let wanted = led_by_another(&now)?;
+                Change::Leadership { partition, from: now.leader, wanted, former: now.replicas }
+            }
             TopicDeed::Recreate => Change::Anew(Recreation::of(admin)?),
             TopicDeed::AddPartitions { count } => {
                 let from = admin.partitions()?.len() as u32;
@@ -96,6 +130,8 @@ impl Changes {
             Change::Election { partition, .. } => admin.elect_preferred(*partition),
             Change::Setting { key, value, .. } => admin.set(key, Some(value)),
             Change::Replicas { partition, wanted, .. } => admin.reassign(*partition, wanted),
+            // Whoever looks whether it leads has it elected.
+            Change::Leadership { partition, wanted, .. } => admin.reassign(*partition, wanted),
             Change::Unclean { partition, .. } => admin.elect_unclean(*partition),
             Change::Removal { partition, before, .. } => {
                 admin.delete_records(*partition, *before).map(|_| ())
@@ -153,7 +189,10 @@ impl Changes {
             Some(Change::Setting { key, former, .. }) => {
                 admin.set(key, former.own.then_some(former.value.as_str()))
             }
-            Some(Change::Replicas { partition, former, .. }) => admin.reassign(*partition, former),
+            Some(
+                Change::Replicas { partition, former, .. }
+                | Change::Leadership { partition, former, .. },
+            ) => admin.reassign(*partition, former),
         }
     }
 
@@ -183,6 +222,17 @@ impl Changes {
             Some(Change::Replicas { partition, wanted, former }) => {
                 let told = reassigned(*partition, wanted, admin)?;
                 Ok(format!("{told} (were {})", words(former)))
+            }
+            Some(Change::Leadership { partition, from, wanted, former }) => {
+                let told = ordered(*partition, wanted, admin)?;
+                let leader = admin.partition(*partition).map_err(|error| error.to_string())?.leader;
+                let told =
+                    format!("led by broker {leader} (was {from}), {told} (were {})", words(former));
+                if wanted.first() == Some(&leader) {
+                    return Ok(told);
+                }
+                admin.elect_preferred(*partition).map_err(|error| error.to_string())?;
+                Err(told)
             }
             Some(Change::Unclean { partition, isr }) => {
                 let now = admin.partition(*partition).map_err(|error| error.to_string())?;
@@ -238,6 +288,10 @@ impl Changes {
             }
             Some(Change::Replicas { partition, former, .. }) => {
                 let told = reassigned(*partition, former, admin)?;
+                Ok(format!("{told} again"))
+            }
+            Some(Change::Leadership { partition, former, .. }) => {
+                let told = ordered(*partition, former, admin)?;
                 Ok(format!("{told} again"))
             }
         }
@@ -304,6 +358,31 @@ fn wanted(to: Replicas, now: &Partition, admin: &dyn TopicAdmin) -> io::Result<V
     }
 }
 
+/// The replicas with another one first that is in sync.
+fn led_by_another(now: &Partition) -> io::Result<Vec<i32>> {
+    if now.leader < 0 {
+        return Err(io::Error::other("it has no leader"));
+    }
+    let is_heir = |id: &&i32| **id != now.leader && now.isr.contains(id);
+    let heir = now.replicas.iter().find(is_heir).copied();
+    let heir = heir.ok_or_else(|| io::Error::other("no other replica of it is in sync"))?;
+    let others = now.replicas.iter().copied().filter(|id| *id != heir);
+    Ok([heir].into_iter().chain(others).collect())
+}
+
+/// Whether the partition has these replicas in this order, in sync or not, and no reassignment goes on.
+fn ordered(partition: u32, wanted: &[i32], admin: &mut dyn TopicAdmin) -> Result<String, String> {
+    let now = admin.partition(partition).map_err(|error| error.to_string())?;
+    let told = format!("its replicas are {}", words(&now.replicas));
+    if now.replicas != wanted {
+        return Err(told);
+    }
+    match admin.is_reassigned(partition).map_err(|error| error.to_string())? {
+        true => Err(format!("{told}, and the reassignment goes on")),
+        false => Ok(told),
+    }
+}
+
 /// Whether the partition has these replicas, all in sync, and no reassignment goes on.
 fn reassigned(
     partition: u32,
@@ -311,14 +390,11 @@ fn reassigned(
     admin: &mut dyn TopicAdmin,
 ) -> Result<String, String> {
     let now = admin.partition(partition).map_err(|error| error.to_string())?;
-    let told = format!("its replicas are {}", words(&now.replicas));
-    if now.replicas != wanted || !wanted.iter().all(|id| now.isr.contains(id)) {
-        return Err(format!("{told}, in sync {}", words(&now.isr)));
+    if !wanted.iter().all(|id| now.isr.contains(id)) {
+        let (replicas, isr) = (words(&now.replicas), words(&now.isr));
+        return Err(format!("its replicas are {replicas}, in sync {isr}"));
     }
-    match admin.is_reassigned(partition).map_err(|error| error.to_string())? {
-        true => Err(format!("{told}, and the reassignment goes on")),
-        false => Ok(told),
-    }
+    ordered(partition, wanted, admin)
 }
 
 fn words(ids: &[i32]) -> String {

@@ -125,9 +125,8 @@ impl Checker<'_> {
             | DeedName::ElectUnclean
             | DeedName::DeleteRecords
             | DeedName::AddPartitions
-            | DeedName::DeleteAndRecreateTopic => {
-                Deed::Topic(self.topic_deed(path, name, raw, plan)?)
-            }
+            | DeedName::DeleteAndRecreateTopic
+            | DeedName::TransferLeadership => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
             DeedName::KillProducer
             | DeedName::StallConsumer
             | DeedName::Fence

@@ -37,13 +37,7 @@ impl Checker<'_> {
                 Some(TopicDeed::ChangeConfig { key: key?, value: value? })
             }
             DeedName::Reassign => {
-                if plan.target.kind == TargetKind::Bundled {
-                    self.wrong(
-                        path,
-                        "the bundled broker does not reassign partitions: it has no AlterPartitionReassignments",
-                        "[target] kind = \"kafka\"",
-                    );
-                }
+                self.reassigns(path, plan);
                 self.replicas(path, raw, plan).map(|to| TopicDeed::Reassign { to })
             }
             DeedName::DeleteRecords => {
@@ -51,12 +45,31 @@ impl Checker<'_> {
                 self.oldest(path, raw).map(|which| TopicDeed::DeleteRecords { which })
             }
             DeedName::AddPartitions => self.added(path, raw, plan),
+            DeedName::TransferLeadership => {
+                self.reassigns(path, plan);
+                if plan.topic.replication_factor < 2 {
+                    let message = "a partition with one replica has nobody else to lead it";
+                    self.wrong(path, message, "[topic] replication_factor = 3");
+                }
+                Some(TopicDeed::TransferLeadership)
+            }
             DeedName::DeleteAndRecreateTopic => {
                 self.only_a_queue(path, plan, "does not go on with another topic");
                 Some(TopicDeed::Recreate)
             }
             DeedName::ElectUnclean => Some(TopicDeed::ElectUnclean),
             _ => Some(TopicDeed::ElectPreferred),
+        }
+    }
+
+    /// Refuses what can't be asked to give a partition other replicas, or another order of them.
+    fn reassigns(&mut self, path: &str, plan: &Plan) {
+        if plan.target.kind == TargetKind::Bundled {
+            self.wrong(
+                path,
+                "the bundled broker does not reassign partitions: it has no AlterPartitionReassignments",
+                "[target] kind = \"kafka\"",
+            );
         }
     }
 
@@ -184,9 +197,9 @@ impl Checker<'_> {
             | TopicDeed::AddPartitions { .. }
             | TopicDeed::Recreate => [Role::Topic].as_slice(),
             TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => &[Role::Topic, Role::Partition],
-            TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => {
-                &[Role::Partition, Role::Topic]
-            }
+            TopicDeed::Reassign { .. }
+            | TopicDeed::DeleteRecords { .. }
+            | TopicDeed::TransferLeadership => &[Role::Partition, Role::Topic],
         };
         let Some(on) = on else { return parts.first().cloned() };
         let found = parts.iter().find(|part| role_name(part) == on).cloned();

@@ -9,6 +9,8 @@ struct Fake {
     count: u32,
     own: Option<String>,
     going_on: bool,
+    /// Preferred ones that were asked for.
+    elections: u32,
     /// Where the leader's log starts, where its followers' do, and the high watermark.
     starts: (i64, i64),
     end: i64,
@@ -26,6 +28,7 @@ fn fake() -> Fake {
         count: 1,
         own: None,
         going_on: false,
+        elections: 0,
         starts: (10, 10),
         end: 110,
         ids,
@@ -56,6 +59,7 @@ impl TopicAdmin for Fake {
     }
 
     fn elect_preferred(&mut self, _partition: u32) -> io::Result<()> {
+        self.elections += 1;
         Ok(())
     }
 
@@ -308,4 +312,31 @@ fn a_deletion_that_is_refused_is_none_and_one_of_which_nobody_heard_is_asked_for
     topic.ids = BTreeMap::new();
     let gone = changes.inject(3, "a-0", TopicDeed::Recreate, &mut topic).unwrap_err();
     assert_eq!(gone.to_string(), "no broker knows the topic");
+}
+
+#[test]
+fn leadership_goes_to_another_replica_in_sync_and_the_order_comes_back() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    topic.partition.isr = vec![3, 2];
+    changes.inject(1, "a-0-0", TopicDeed::TransferLeadership, &mut topic).unwrap();
+    assert_eq!((topic.partition.replicas.as_slice(), topic.elections), ([3, 1, 2].as_slice(), 0));
+    assert!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err().contains("goes on"));
+    topic.going_on = false;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap_err();
+    assert_eq!(told, "led by broker 2 (was 2), its replicas are 3 1 2 (were 1 2 3)");
+    assert_eq!(topic.elections, 1, "it is elected by whoever sees that it does not lead");
+    topic.partition.leader = 3;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
+    assert_eq!(told, "led by broker 3 (was 2), its replicas are 3 1 2 (were 1 2 3)");
+    assert!(changes.over(1, "a-0-0", &mut topic).is_err());
+    changes.heal(1, "a-0-0", &mut topic).unwrap();
+    topic.going_on = false;
+    assert_eq!(changes.over(1, "a-0-0", &mut topic).unwrap(), "its replicas are 1 2 3 again");
+    for (leader, isr, why) in
+        [(-1, vec![1], "it has no leader"), (2, vec![2], "no other replica of it is in sync")]
+    {
+        (topic.partition.leader, topic.partition.isr) = (leader, isr);
+        let error = changes.inject(2, "a-0-0", TopicDeed::TransferLeadership, &mut topic);
+        assert_eq!(error.unwrap_err().to_string(), why);
+    }
 }
