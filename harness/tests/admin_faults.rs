@@ -164,6 +164,30 @@ from = "17s"
 for = "1s"
 "#;
 
+/// A broker is away while its topic is made anew, and comes back with the log of the old one.
+const BACK_WITH_THE_OLD_LOG: &str = r#"
+[[recipe]]
+name = "back-with-the-old-log"
+from = "2s"
+[[recipe.step]]
+id = "dead"
+do = "kill"
+on = "leader"
+[[recipe.step]]
+id = "anew"
+do = "delete-and-recreate-topic"
+[[recipe.step]]
+wait = "acked"
+count = 50
+since = "anew"
+timeout = "60s"
+[[recipe.step]]
+heal = "dead"
+[[recipe.step]]
+wait = "isr-full"
+timeout = "90s"
+"#;
+
 /// The leader is alone in sync, acknowledges alone, and dies; those that lack its records may not lead, until somebody asks
 /// for it.
 const UNCLEAN: &str = r#"
@@ -417,6 +441,21 @@ fn a_topic_is_made_anew_in_the_middle_of_other_faults_and_nothing_of_the_new_one
         let polled = |line: &&Value| line["event"] == "polled" && line["log"]["topic"] == 1;
         let seen = lines.iter().filter(polled).count();
         assert!(first > 0 && seen > 0, "{first} sends, {seen} polls");
+    }
+}
+
+#[test]
+fn a_broker_that_comes_back_with_the_log_of_a_deleted_topic_does_not_serve_it_as_the_new_one() {
+    for target in targets() {
+        let more = ["--set", "topic.partitions=1"];
+        let more: Vec<&str> = target.iter().chain(&more).copied().collect();
+        let (_, verdict) = run(BACK_WITH_THE_OLD_LOG, &more);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        let faults = verdict["faults"].as_array().expect("faults");
+        let asked = faults.iter().find(|fault| fault["role"] == "topic").expect("asked");
+        let told = evidence(asked);
+        assert!(told[0].contains(", dead, knows it as "), "{told:?}");
     }
 }
 

@@ -44,6 +44,9 @@ pub trait TopicAdmin {
     /// The ids of all brokers.
     fn brokers(&self) -> Vec<i32>;
 
+    /// No process of the broker runs: it tells nobody anything, and before it does again it hears what it has missed.
+    fn is_dead(&self, broker: i32) -> bool;
+
     fn partition(&mut self, partition: u32) -> io::Result<Partition>;
 
     /// An election of the first replica; one that is not needed is no error.

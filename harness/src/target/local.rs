@@ -510,7 +510,11 @@ impl Nodes for Local {
     }
 
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
-        self.administrator.as_mut().map(|admin| admin as &mut dyn TopicAdmin)
+        let running = self.nodes.iter().filter(|node| node.child.is_some());
+        let running = running.map(|node| node.member.name.clone()).collect();
+        let admin = self.administrator.as_mut()?;
+        admin.runs(&running);
+        Some(admin)
     }
 
     fn clients(&mut self) -> Option<&mut dyn Clients> {

@@ -5,7 +5,7 @@
 
 use admin::{Admin, AdminError, NewTopic, OffsetSpec};
 use inject::topic_admin::{Known, Partition, Setting, TopicAdmin, TopicId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
@@ -18,13 +18,21 @@ pub struct Administrator {
     plan: NewTopic,
     /// Brokers by their names.
     brokers: BTreeMap<String, i32>,
+    /// No process of theirs runs.
+    dead: BTreeSet<i32>,
     admin: Admin,
 }
 
 impl Administrator {
     pub fn new(plan: NewTopic, brokers: BTreeMap<String, i32>, bootstrap: &str) -> Administrator {
         let (topic, admin) = (plan.name.clone(), Admin::new(bootstrap, PATIENCE));
-        Administrator { topic, plan, brokers, admin }
+        Administrator { topic, plan, brokers, dead: BTreeSet::new(), admin }
+    }
+
+    /// The processes of these nodes run, and of no others.
+    pub fn runs(&mut self, nodes: &BTreeSet<String>) {
+        let dead = self.brokers.iter().filter(|(name, _)| !nodes.contains(*name));
+        self.dead = dead.map(|(_, id)| *id).collect();
     }
 
     /// Every setting in force on the topic, by Kafka's names.
@@ -53,6 +61,10 @@ impl TopicAdmin for Administrator {
         let mut ids: Vec<i32> = self.brokers.values().copied().collect();
         ids.sort_unstable();
         ids
+    }
+
+    fn is_dead(&self, broker: i32) -> bool {
+        self.dead.contains(&broker)
     }
 
     fn partition(&mut self, partition: u32) -> io::Result<Partition> {

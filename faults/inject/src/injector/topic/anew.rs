@@ -1,7 +1,7 @@
 //! A topic that is deleted and made again under its name.
 //!
-//! Promises: it is made once nobody who answers knows the deleted one any more, and seen when every broker knows the new one, by
-//! its id, whole: from then on nobody can take a send or a fetch for one of the old topic. It is asked for again and again
+//! Promises: it is made once nobody who answers knows the deleted one any more, and seen when every broker that runs knows the new
+//! one, by its id, whole: from then on nobody can take a send or a fetch for one of the old topic. It is asked for again and again
 //! until it is there, also when the fault is to end: a topic that stays away would take the load with it.
 
 use super::words;
@@ -55,9 +55,11 @@ impl Recreation {
 
     /// Does what is missing for the new topic, and tells whether it is there.
     pub fn look(&mut self, admin: &mut dyn TopicAdmin) -> Result<String, String> {
+        let (dead, alive): (Vec<i32>, Vec<i32>) =
+            admin.brokers().into_iter().partition(|broker| admin.is_dead(*broker));
         let mut known = Vec::new();
         let mut silent = None;
-        for broker in admin.brokers() {
+        for broker in alive {
             match admin.known_to(broker) {
                 Ok(told) => known.push((broker, told)),
                 Err(error) => silent = Some(format!("broker {broker} does not say: {error}")),
@@ -85,25 +87,33 @@ impl Recreation {
             let told = told.as_ref();
             let told =
                 told.ok_or_else(|| format!("broker {broker} does not know the new topic"))?;
-            self.is_whole(told).map_err(|lacks| format!("on broker {broker} {lacks}"))?;
+            self.is_whole(told, &dead).map_err(|lacks| format!("on broker {broker} {lacks}"))?;
             ids.insert(told.id);
         }
         match Vec::from_iter(ids).as_slice() {
             [id] => {
                 self.made = Some(*id);
-                Ok(format!("every broker knows it as {} (was {})", word(id), word(&self.former)))
+                let who = match dead.is_empty() {
+                    true => "every broker knows it".to_string(),
+                    false => format!("every broker but {}, dead, knows it", words(&dead)),
+                };
+                Ok(format!("{who} as {} (was {})", word(id), word(&self.former)))
             }
+            [] => Err("no broker runs".to_string()),
             _ => Err("brokers know it by more than one id".to_string()),
         }
     }
 
-    /// Every partition is there, led, and in sync.
-    fn is_whole(&self, told: &Known) -> Result<(), String> {
+    /// Every partition is there, led, and in sync as far as its brokers run.
+    fn is_whole(&self, told: &Known, dead: &[i32]) -> Result<(), String> {
         if told.partitions.len() != self.partitions as usize {
             let (count, all) = (told.partitions.len(), self.partitions);
             return Err(format!("the new topic has {count} of {all} partitions"));
         }
-        let lacks = |one: &&Partition| one.leader < 0 || one.isr.len() < one.replicas.len();
+        let lacks = |one: &&Partition| {
+            let is_there = |id: &i32| one.isr.contains(id) || dead.contains(id);
+            one.leader < 0 || !one.replicas.iter().all(is_there)
+        };
         match told.partitions.iter().find(lacks) {
             None => Ok(()),
             Some(one) => {

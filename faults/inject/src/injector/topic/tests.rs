@@ -16,6 +16,7 @@ struct Fake {
     end: i64,
     /// By broker, the id by which it knows the topic; what the controller has; and how deletions are answered.
     ids: BTreeMap<i32, u8>,
+    dead: Vec<i32>,
     controller: Option<u8>,
     takes_deletions: io::Result<bool>,
 }
@@ -32,6 +33,7 @@ fn fake() -> Fake {
         starts: (10, 10),
         end: 110,
         ids,
+        dead: Vec::new(),
         controller: Some(1),
         takes_deletions: Ok(true),
     }
@@ -52,6 +54,10 @@ impl TopicAdmin for Fake {
 
     fn brokers(&self) -> Vec<i32> {
         vec![1, 2, 3, 4]
+    }
+
+    fn is_dead(&self, broker: i32) -> bool {
+        self.dead.contains(&broker)
     }
 
     fn partition(&mut self, _partition: u32) -> io::Result<Partition> {
@@ -290,6 +296,23 @@ fn a_topic_is_made_anew_once_nobody_knows_the_old_one_and_seen_when_everybody_kn
     assert_eq!(changes.anew(1, "a-0"), Some(id(2)));
     changes.heal(1, "a-0", &mut topic).unwrap();
     assert_eq!(changes.over(1, "a-0", &mut topic), Ok(told));
+}
+
+#[test]
+fn a_dead_broker_is_not_waited_for_until_it_is_back() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    changes.inject(1, "a-0", TopicDeed::Recreate, &mut topic).unwrap();
+    topic.dead = vec![3];
+    topic.ids = [(1, 2), (2, 2), (4, 2), (3, 0)].into();
+    topic.partition.isr = vec![1, 2];
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap();
+    assert_eq!(told, "every broker but 3, dead, knows it as 02020202 (was 01010101)");
+    topic.dead = Vec::new();
+    topic.ids.insert(3, 1);
+    let told = changes.over(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "broker 3 still knows the deleted topic");
+    topic.dead = vec![1, 2, 3, 4];
+    assert_eq!(changes.over(1, "a-0", &mut topic).unwrap_err(), "no broker runs");
 }
 
 #[test]
