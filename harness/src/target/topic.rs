@@ -1,7 +1,7 @@
 //! The administrator of a run's topic, for faults that ask the cluster for something.
 //!
-//! Promises: each question is answered by any broker that can be reached, within a second for each of them. Not promised: that
-//! every broker knows already what the one that answered knows.
+//! Promises: each question is answered by any broker that can be reached, within a second for each of them
+//! (less where each one is asked for what it knows). Not promised: that every broker knows already what the one that answered knows.
 
 use admin::{Admin, AdminError, NewTopic, OffsetSpec};
 use inject::topic_admin::{Known, Partition, Setting, TopicAdmin, TopicId};
@@ -12,6 +12,9 @@ use std::time::Duration;
 /// A change waits for the quorum; what takes longer is tried again by whoever wants it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What each broker knows is asked again and again, also of one that stands still: other faults wait meanwhile.
+const QUICK: Duration = Duration::from_millis(250);
+
 pub struct Administrator {
     topic: String,
     /// As the plan has it made.
@@ -21,12 +24,15 @@ pub struct Administrator {
     /// No process of theirs runs.
     dead: BTreeSet<i32>,
     admin: Admin,
+    /// For questions to each broker.
+    quick: Admin,
 }
 
 impl Administrator {
     pub fn new(plan: NewTopic, brokers: BTreeMap<String, i32>, bootstrap: &str) -> Administrator {
-        let (topic, admin) = (plan.name.clone(), Admin::new(bootstrap, PATIENCE));
-        Administrator { topic, plan, brokers, dead: BTreeSet::new(), admin }
+        let (topic, dead) = (plan.name.clone(), BTreeSet::new());
+        let (admin, quick) = (Admin::new(bootstrap, PATIENCE), Admin::new(bootstrap, QUICK));
+        Administrator { topic, plan, brokers, dead, admin, quick }
     }
 
     /// The processes of these nodes run, and of no others.
@@ -128,7 +134,7 @@ impl TopicAdmin for Administrator {
     }
 
     fn known_to(&mut self, broker: i32) -> io::Result<Option<Known>> {
-        let told = self.admin.topic_known_to(broker, &self.topic).map_err(io::Error::other)?;
+        let told = self.quick.topic_known_to(broker, &self.topic).map_err(io::Error::other)?;
         Ok(told.map(|topic| Known {
             id: *topic.id.as_bytes(),
             partitions: topic.partitions.into_iter().map(of_metadata).collect(),

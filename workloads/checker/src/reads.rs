@@ -178,14 +178,15 @@ impl Checker {
         }
         if record.fate() == Fate::Ok {
             let of = [record.log, found].map(|log| log as usize);
-            self.logs[of[0]].ok -= 1;
+            let old = &mut self.logs[of[0]];
+            old.ok = old.ok.saturating_sub(1);
             let anew = &mut self.logs[of[1]];
             anew.ok += 1;
             anew.first_ok_ms =
                 Some(anew.first_ok_ms.map_or(record.done_ms, |ms| ms.min(record.done_ms)));
             anew.last_ok_ms = anew.last_ok_ms.max(Some(record.done_ms));
         }
-        self.counts.read -= u64::from(record.is_read());
+        self.counts.read = self.counts.read.saturating_sub(u64::from(record.is_read()));
         self.records.carry_over(slot, found);
         false
     }

@@ -130,8 +130,8 @@ impl Changes {
             Change::Election { partition, .. } => admin.elect_preferred(*partition),
             Change::Setting { key, value, .. } => admin.set(key, Some(value)),
             Change::Replicas { partition, wanted, .. } => admin.reassign(*partition, wanted),
-            // Whoever looks whether it leads has it elected.
-            Change::Leadership { partition, wanted, .. } => admin.reassign(*partition, wanted),
+            // Whoever looks whether it leads asks for what is missing: the controller may be away just now.
+            Change::Leadership { .. } => Ok(()),
             Change::Unclean { partition, .. } => admin.elect_unclean(*partition),
             Change::Removal { partition, before, .. } => {
                 admin.delete_records(*partition, *before).map(|_| ())
@@ -224,6 +224,10 @@ impl Changes {
                 Ok(format!("{told} (were {})", words(former)))
             }
             Some(Change::Leadership { partition, from, wanted, former }) => {
+                let now = admin.partition(*partition).map_err(|error| error.to_string())?;
+                if now.replicas != *wanted {
+                    admin.reassign(*partition, wanted).map_err(|error| error.to_string())?;
+                }
                 let told = ordered(*partition, wanted, admin)?;
                 let leader = admin.partition(*partition).map_err(|error| error.to_string())?.leader;
                 let told =

@@ -65,6 +65,19 @@ impl Recreation {
                 Err(error) => silent = Some(format!("broker {broker} does not say: {error}")),
             }
         }
+        self.bring_about(&known, admin)?;
+        match silent {
+            Some(silent) => Err(silent),
+            None => self.seen(&known, &dead),
+        }
+    }
+
+    /// Has the topic deleted, or made, where those who answered have not heard of that yet.
+    fn bring_about(
+        &mut self,
+        known: &[(i32, Option<Known>)],
+        admin: &mut dyn TopicAdmin,
+    ) -> Result<(), String> {
         let of_former = |(_, told): &&(i32, Option<Known>)| {
             told.as_ref().is_some_and(|told| told.id == self.former)
         };
@@ -79,15 +92,17 @@ impl Recreation {
             admin.create(self.partitions).map_err(|error| error.to_string())?;
             return Err("no broker knows the new topic yet".to_string());
         }
-        if let Some(silent) = silent {
-            return Err(silent);
-        }
+        Ok(())
+    }
+
+    /// Whether all of these know the same new topic, whole.
+    fn seen(&mut self, known: &[(i32, Option<Known>)], dead: &[i32]) -> Result<String, String> {
         let mut ids = BTreeSet::new();
-        for (broker, told) in &known {
+        for (broker, told) in known {
             let told = told.as_ref();
             let told =
                 told.ok_or_else(|| format!("broker {broker} does not know the new topic"))?;
-            self.is_whole(told, &dead).map_err(|lacks| format!("on broker {broker} {lacks}"))?;
+            self.is_whole(told, dead).map_err(|lacks| format!("on broker {broker} {lacks}"))?;
             ids.insert(told.id);
         }
         match Vec::from_iter(ids).as_slice() {
@@ -95,7 +110,7 @@ impl Recreation {
                 self.made = Some(*id);
                 let who = match dead.is_empty() {
                     true => "every broker knows it".to_string(),
-                    false => format!("every broker but {}, dead, knows it", words(&dead)),
+                    false => format!("every broker but {}, dead, knows it", words(dead)),
                 };
                 Ok(format!("{who} as {} (was {})", word(id), word(&self.former)))
             }

@@ -342,8 +342,8 @@ fn leadership_goes_to_another_replica_in_sync_and_the_order_comes_back() {
     let (mut changes, mut topic) = (Changes::default(), fake());
     topic.partition.isr = vec![3, 2];
     changes.inject(1, "a-0-0", TopicDeed::TransferLeadership, &mut topic).unwrap();
-    assert_eq!((topic.partition.replicas.as_slice(), topic.elections), ([3, 1, 2].as_slice(), 0));
     assert!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err().contains("goes on"));
+    assert_eq!((topic.partition.replicas.as_slice(), topic.elections), ([3, 1, 2].as_slice(), 0));
     topic.going_on = false;
     let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap_err();
     assert_eq!(told, "led by broker 2 (was 2), its replicas are 3 1 2 (were 1 2 3)");
