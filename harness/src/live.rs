@@ -8,7 +8,7 @@ use crate::recorder::Portion;
 use crate::runner::TOPIC;
 use checker::Checker;
 use model::finding::Kind;
-use model::history::{Event, Outcome, RecordId, Time};
+use model::history::{Event, Outcome, RecordId, Time, TopicRef};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
@@ -81,8 +81,8 @@ impl Follower {
         measure: Measure,
     ) -> Follower {
         let counters = Arc::new(Counters::new(partitions));
-        let mut state =
-            State { counters: counters.clone(), checker, measure, open: Default::default() };
+        let (loaded, name, open) = (vec![TOPIC], None, Default::default());
+        let mut state = State { counters: counters.clone(), checker, measure, loaded, name, open };
         let thread = std::thread::Builder::new()
             .name("follower".into())
             .spawn(move || {
@@ -114,6 +114,9 @@ struct State {
     counters: Arc<Counters>,
     checker: Checker,
     measure: Measure,
+    /// The run's own topic, and those that were made in its place.
+    loaded: Vec<TopicRef>,
+    name: Option<String>,
     /// The partition of each open send to the run's own topic.
     open: rustc_hash::FxHashMap<RecordId, u32>,
 }
@@ -130,9 +133,16 @@ impl State {
             counter.fetch_add(count, Ordering::Relaxed);
         };
         match event {
+            Event::Topic { topic, name, .. } => {
+                if *topic == TOPIC {
+                    self.name = Some(name.clone());
+                } else if self.name.as_ref() == Some(name) {
+                    self.loaded.push(*topic);
+                }
+            }
             Event::Send { id, log, .. } => {
                 add(&self.counters.sent, 1);
-                if log.topic == TOPIC {
+                if self.loaded.contains(&log.topic) {
                     self.open.insert(*id, log.partition);
                     if let Some(counter) = self.counters.offered.get(log.partition as usize) {
                         add(counter, 1);

@@ -18,7 +18,9 @@ struct Observer {
     admin: Admin,
     topics: Vec<String>,
     clock: Clock,
-    /// By topic, as its place among those watched, and partition.
+    /// By topic, as its place among those watched: the ids that it was seen to have, the newest last.
+    ids: BTreeMap<usize, Vec<[u8; 16]>>,
+    /// By topic and partition.
     partitions: BTreeMap<(usize, u32), PartitionState>,
     quorum: Option<Observation>,
     brokers: Option<Observation>,
@@ -53,6 +55,7 @@ pub fn start(
         admin: Admin::new(bootstrap, Duration::from_millis(400)),
         topics,
         clock,
+        ids: BTreeMap::new(),
         partitions: BTreeMap::new(),
         quorum: None,
         brokers: None,
@@ -96,6 +99,7 @@ impl Observer {
             let Some(place) = self.topics.iter().position(|name| *name == topic.name) else {
                 continue;
             };
+            let Some(anew) = self.met(place, *topic.id.as_bytes()) else { continue };
             for partition in topic.partitions {
                 let state = PartitionState {
                     at_ms,
@@ -107,6 +111,7 @@ impl Observer {
                     isr: partition.isr,
                     elr: partition.elr,
                     offline: partition.offline,
+                    anew,
                 };
                 self.partition(place, state, see);
             }
@@ -129,6 +134,18 @@ impl Observer {
             let seen = |at_ms| Observation::Brokers { at_ms, alive: ids(false), fenced: ids(true) };
             changed(&mut self.brokers, seen, at_ms, see);
         }
+    }
+
+    /// Takes a topic's id. Answers it where the topic was made anew since it was first seen; `None`: the broker that answered
+    /// has older metadata than one before, and tells of a topic that is gone.
+    fn met(&mut self, place: usize, id: [u8; 16]) -> Option<Option<[u8; 16]>> {
+        let ids = self.ids.entry(place).or_default();
+        if !ids.contains(&id) {
+            ids.push(id);
+            self.partitions.retain(|(of, _), _| *of != place);
+        }
+        let is_newest = ids.last() == Some(&id);
+        is_newest.then_some((ids.len() > 1).then_some(id))
     }
 
     /// Another broker may answer with older metadata than the one before: an epoch never goes back in what we tell.
@@ -158,5 +175,49 @@ fn changed(
     if before.as_ref() != Some(&content) {
         *before = Some(content);
         see(seen(at_ms));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_was_made_anew_is_told_by_its_id_and_the_one_before_it_never_again() {
+        let mut observer = Observer {
+            admin: Admin::new("", Duration::ZERO),
+            topics: vec!["queue".to_string()],
+            clock: Clock::start(),
+            ids: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            quorum: None,
+            brokers: None,
+            blind: false,
+        };
+        let state = |leader_epoch| PartitionState {
+            at_ms: 0,
+            topic: "queue".to_string(),
+            partition: 0,
+            leader: 1,
+            leader_epoch,
+            replicas: vec![1],
+            isr: vec![1],
+            elr: Vec::new(),
+            offline: Vec::new(),
+            anew: None,
+        };
+        let mut epochs = Vec::new();
+        let mut see = |seen| match seen {
+            Observation::Partition(state) => epochs.push(state.leader_epoch),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(observer.met(0, [1; 16]), Some(None));
+        observer.partition(0, state(4), &mut see);
+        assert_eq!(observer.met(0, [2; 16]), Some(Some([2; 16])));
+        // Its epochs begin again.
+        observer.partition(0, state(0), &mut see);
+        assert_eq!(observer.met(0, [1; 16]), None);
+        assert_eq!(observer.met(0, [2; 16]), Some(Some([2; 16])));
+        assert_eq!(epochs, [4, 0]);
     }
 }

@@ -30,7 +30,7 @@ use crate::target::local::{Layout, Local};
 use crate::target::{Software, cluster_id};
 use anyhow::{Context, Result};
 use checker::Checker;
-use clients::Partitions;
+use clients::TopicInUse;
 use clients::producer::Sessions;
 use inject::{Nodes, UndoLog, World};
 pub use load::TOPIC;
@@ -318,7 +318,7 @@ impl<'a> Live<'a> {
             bootstrap: self.cluster.bootstrap(),
             recorder: recorder.clone(),
             sessions: Arc::new(Sessions::default()),
-            partitions: Arc::new(Partitions::new(self.plan.topic.partitions)),
+            topic: Arc::new(TopicInUse::new(TOPIC, self.plan.topic.partitions)),
         };
         let (run, seed, plan) = (self.record.run, self.request_seed, self.plan.name.clone());
         recorder.note(Event::Run { run, seed, plan });

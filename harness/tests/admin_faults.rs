@@ -112,6 +112,82 @@ from = "500ms"
 for = "1s"
 "#;
 
+/// One partition's, and then all of them while a follower stands still.
+const LEADERS: &str = r#"
+[[fault]]
+name = "transfer-leadership"
+from = "500ms"
+for = "500ms"
+[[fault]]
+name = "stall"
+on = "follower"
+from = "2s"
+for = "4s"
+[[fault]]
+name = "transfer-leadership"
+on = "topic"
+from = "2500ms"
+for = "1s"
+"#;
+
+const ANEW: &str = r#"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "1s"
+for = "500ms"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "2s"
+for = "500ms"
+"#;
+
+/// After an election, which a new topic has not had, and while a broker stands still and hears nothing.
+const ANEW_IN_TROUBLE: &str = r#"
+[[fault]]
+name = "kill"
+on = "leader"
+from = "500ms"
+for = "1s"
+[[fault]]
+name = "stall"
+on = "leader"
+from = "5s"
+for = "2s"
+[[fault]]
+name = "delete-and-recreate-topic"
+from = "5100ms"
+for = "500ms"
+[[fault]]
+name = "kill"
+on = "leader"
+from = "17s"
+for = "1s"
+"#;
+
+/// A broker is away while its topic is made anew, and comes back with the log of the old one.
+const BACK_WITH_THE_OLD_LOG: &str = r#"
+[[recipe]]
+name = "back-with-the-old-log"
+from = "2s"
+[[recipe.step]]
+id = "dead"
+do = "kill"
+on = "leader"
+[[recipe.step]]
+id = "anew"
+do = "delete-and-recreate-topic"
+[[recipe.step]]
+wait = "acked"
+count = 50
+since = "anew"
+timeout = "60s"
+[[recipe.step]]
+heal = "dead"
+[[recipe.step]]
+wait = "isr-full"
+timeout = "90s"
+"#;
+
 /// The leader is alone in sync, acknowledges alone, and dies; those that lack its records may not lead, until somebody asks
 /// for it.
 const UNCLEAN: &str = r#"
@@ -294,6 +370,92 @@ fn partitions_that_are_added_are_written_to_and_read() {
         let readers = lines.filter(polled).map(|line| line["reader"].to_string());
         let readers: std::collections::BTreeSet<String> = readers.collect();
         assert_eq!(readers.len(), 4, "two that read along and two at the end: {readers:?}");
+    }
+}
+
+#[test]
+fn leadership_is_transferred_and_the_order_of_replicas_comes_back() {
+    let Some(target) = kafka() else { return };
+    let (_, verdict) = run(LEADERS, target);
+    assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+    assert_nothing_lost(&verdict);
+    let faults = &verdict["faults"];
+    assert_eq!(faults[2]["nodes"], serde_json::json!(["queue-0", "queue-1"]));
+    for fault in [&faults[0], &faults[2]] {
+        let told = evidence(fault);
+        let (before, after) = told.split_at(told.len() / 2);
+        for told in before {
+            let words: Vec<&str> = told.split([' ', ',', '(', ')']).collect();
+            let brokers: Vec<&&str> =
+                words.iter().filter(|word| word.parse::<i32>().is_ok()).collect();
+            // The new leader, the old one, and the new one again, first of the replicas.
+            assert!(brokers[0] != brokers[1] && brokers[0] == brokers[2], "{told}");
+        }
+        assert!(after.iter().all(|told| told.ends_with(" again")), "{after:?}");
+    }
+}
+
+#[test]
+fn a_topic_that_is_deleted_and_made_again_is_gone_on_with() {
+    for target in targets() {
+        let (place, verdict) = run(ANEW, target);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        assert!(count(&verdict, "ok_removed") > 0, "{}", verdict["counts"]);
+        for fault in verdict["faults"].as_array().expect("faults") {
+            assert_eq!(fault["nodes"], serde_json::json!(["queue"]));
+            let told = evidence(fault);
+            assert!(told[0].starts_with("queue: every broker knows it as "), "{told:?}");
+            assert_eq!(told[0], told[1]);
+        }
+        let lines = history(&place);
+        let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+        assert_eq!((of("topic"), of("topic_deleted")), (3, 2));
+        // The load goes on in each of them, and the last one is read along and to its end.
+        for topic in 0..3 {
+            let in_it = |event: &str| -> Vec<&Value> {
+                let in_it = |line: &&Value| line["event"] == event && line["log"]["topic"] == topic;
+                lines.iter().filter(in_it).collect()
+            };
+            assert!(in_it("send").len() > 20, "{topic}");
+            let readers: std::collections::BTreeSet<String> =
+                in_it("polled").iter().map(|line| line["reader"].to_string()).collect();
+            let finals = if topic == 2 { 2 } else { 0 };
+            assert_eq!(readers.len(), 2 + finals, "topic {topic}: {readers:?}");
+        }
+    }
+}
+
+#[test]
+fn a_topic_is_made_anew_in_the_middle_of_other_faults_and_nothing_of_the_new_one_is_lost() {
+    for target in targets() {
+        let more = ["--set", "time.run=20s", "--set", "topic.partitions=1"];
+        let more: Vec<&str> = target.iter().chain(&more).copied().collect();
+        let (place, verdict) = run(ANEW_IN_TROUBLE, &more);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        // The load found it, with a session that knew the old one or with another.
+        let lines = history(&place);
+        let of_anew = |line: &&Value| line["event"] == "send" && line["log"]["topic"] == 1;
+        let first = lines.iter().filter(of_anew).count();
+        let polled = |line: &&Value| line["event"] == "polled" && line["log"]["topic"] == 1;
+        let seen = lines.iter().filter(polled).count();
+        assert!(first > 0 && seen > 0, "{first} sends, {seen} polls");
+    }
+}
+
+#[test]
+fn a_broker_that_comes_back_with_the_log_of_a_deleted_topic_does_not_serve_it_as_the_new_one() {
+    for target in targets() {
+        let more = ["--set", "topic.partitions=1"];
+        let more: Vec<&str> = target.iter().chain(&more).copied().collect();
+        let (_, verdict) = run(BACK_WITH_THE_OLD_LOG, &more);
+        assert_eq!(verdict["verdict"], "held", "{}", verdict["because"]);
+        assert_nothing_lost(&verdict);
+        let faults = verdict["faults"].as_array().expect("faults");
+        let asked = faults.iter().find(|fault| fault["role"] == "topic").expect("asked");
+        let told = evidence(asked);
+        assert!(told[0].contains(", dead, knows it as "), "{told:?}");
     }
 }
 

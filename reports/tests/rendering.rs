@@ -210,6 +210,7 @@ fn observation(number: u64, partitions: u32, text: &str) -> Observation {
             isr: vec![1, 2],
             elr: vec![3],
             offline: Vec::new(),
+            anew: None,
         }),
     }
 }

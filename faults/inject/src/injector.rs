@@ -26,7 +26,7 @@ use crate::links::{Links, Proxies};
 use crate::net::{Cuts, World};
 use crate::power::Disk;
 use crate::timekeeper::Timekeeper;
-use crate::topic_admin::TopicAdmin;
+use crate::topic_admin::{TopicAdmin, TopicId};
 use crate::undo::UndoLog;
 use clients::Sessions;
 use clocks::Clocks;
@@ -205,6 +205,16 @@ impl Injector {
     /// How many partitions a fault of ours gave the topic in all, or may have.
     pub fn grown(&self, fault: u32, part: &str) -> Option<u32> {
         self.changes.grown(fault, part)
+    }
+
+    /// Whether a fault of ours has had the topic deleted, or may have.
+    pub fn is_deleted(&self, fault: u32, part: &str) -> bool {
+        self.changes.is_deleted(fault, part)
+    }
+
+    /// The topic that a fault of ours had made in the place of the deleted one, if every broker knows it.
+    pub fn anew(&self, fault: u32, part: &str) -> Option<TopicId> {
+        self.changes.anew(fault, part)
     }
 
     /// What it lays hands on.

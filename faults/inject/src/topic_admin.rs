@@ -12,6 +12,16 @@ pub struct Partition {
     pub isr: Vec<i32>,
 }
 
+/// Of a topic; all zero where the cluster gives none.
+pub type TopicId = [u8; 16];
+
+/// The topic as one broker knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub id: TopicId,
+    pub partitions: Vec<Partition>,
+}
+
 /// A setting of the topic that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -33,6 +43,9 @@ pub trait TopicAdmin {
 
     /// The ids of all brokers.
     fn brokers(&self) -> Vec<i32>;
+
+    /// No process of the broker runs: it tells nobody anything, and before it does again it hears what it has missed.
+    fn is_dead(&self, broker: i32) -> bool;
 
     fn partition(&mut self, partition: u32) -> io::Result<Partition>;
 
@@ -65,4 +78,13 @@ pub trait TopicAdmin {
 
     /// Whether a reassignment of it still goes on.
     fn is_reassigned(&mut self, partition: u32) -> io::Result<bool>;
+
+    /// The topic as this broker knows it; `None`: it does not.
+    fn known_to(&mut self, broker: i32) -> io::Result<Option<Known>>;
+
+    /// Has the topic of this id deleted. An error: it was refused; `false`: nobody knows whether it was taken.
+    fn delete(&mut self, id: TopicId) -> io::Result<bool>;
+
+    /// Has a topic made under the name, with the settings that the first one was made with. One that is there is no error.
+    fn create(&mut self, partitions: u32) -> io::Result<()>;
 }

@@ -150,6 +150,10 @@ catalogue! {
         "the oldest records of partitions are deleted, for good",
     AddPartitions "add-partitions" Nothing Topic
         "the topic gets more partitions, for good, and the load uses them",
+    DeleteAndRecreateTopic "delete-and-recreate-topic" Nothing Topic
+        "the topic is deleted, for good, and made again under its name; the load goes on with the new one",
+    TransferLeadership "transfer-leadership" Nothing Topic
+        "partitions are led by another replica in sync, put first among them; their former order when it is healed",
     KillProducer "kill-producer" Nothing Clients
         "a producer's session ends with requests in flight; another one takes its place when it is healed",
     StallConsumer "stall-consumer" Nothing Clients

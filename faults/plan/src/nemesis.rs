@@ -388,11 +388,14 @@ impl Nemesis {
     /// A node that is under a fault already with which this one can't be at the same time.
     fn meets_its_like(&self, deed: Deed, victims: &Victims) -> Option<String> {
         if let Deed::Topic(deed) = deed {
-            let alike = self.damaging().filter(
-                |damage| matches!(damage.deed(), Deed::Topic(other) if deed.excludes(other)),
-            );
-            let mut hit = alike.flat_map(|damage| damage.nodes());
-            return hit.find(|part| victims.contains_key(*part)).map(str::to_string);
+            let under_way = self.damaging().filter_map(|damage| match damage.deed() {
+                Deed::Topic(other) => Some((other, damage)),
+                _ => None,
+            });
+            let mut parts =
+                under_way.flat_map(|(other, damage)| damage.nodes().map(move |of| (other, of)));
+            let meets = |other, of: &str| victims.keys().any(|part| deed.meets(part, other, of));
+            return parts.find(|(other, of)| meets(*other, of)).map(|(_, of)| of.to_string());
         }
         let resource = deed.resource();
         if resource.stacks() {

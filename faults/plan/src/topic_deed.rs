@@ -13,6 +13,10 @@ const BROKERS_MAX: usize = 31;
 const REASSIGN_MS: u64 = 60_000;
 /// Every replica of a new partition has to be made before all are in sync.
 const ADD_PARTITIONS_MS: u64 = 20_000;
+/// Every broker has to hear of the deletion and of the new topic, one that is just being started among them.
+const RECREATE_MS: u64 = 60_000;
+/// The order of replicas, and the election after it.
+const TRANSFER_MS: u64 = 15_000;
 
 /// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
 pub const WORD_BYTES_MAX: usize = 48;
@@ -34,6 +38,10 @@ pub enum TopicDeed {
     DeleteRecords { which: Oldest },
     /// So many more. They can't be taken away: there is nothing to heal.
     AddPartitions { count: u16 },
+    /// Another topic under the same name, with as many partitions and the same settings. There is nothing to heal.
+    Recreate,
+    /// An in-sync replica is put first among the replicas, and elected. Healed by their former order; nobody is elected then.
+    TransferLeadership,
 }
 
 /// Which of a partition's records are deleted.
@@ -96,6 +104,8 @@ impl TopicDeed {
             TopicDeed::ElectUnclean => DeedName::ElectUnclean,
             TopicDeed::DeleteRecords { .. } => DeedName::DeleteRecords,
             TopicDeed::AddPartitions { .. } => DeedName::AddPartitions,
+            TopicDeed::Recreate => DeedName::DeleteAndRecreateTopic,
+            TopicDeed::TransferLeadership => DeedName::TransferLeadership,
         }
     }
 
@@ -104,6 +114,8 @@ impl TopicDeed {
         match self {
             TopicDeed::Reassign { .. } => REASSIGN_MS,
             TopicDeed::AddPartitions { .. } => ADD_PARTITIONS_MS,
+            TopicDeed::Recreate => RECREATE_MS,
+            TopicDeed::TransferLeadership => TRANSFER_MS,
             TopicDeed::ElectPreferred
             | TopicDeed::ElectUnclean
             | TopicDeed::ChangeConfig { .. }
@@ -111,14 +123,24 @@ impl TopicDeed {
         }
     }
 
-    /// The end of one would undo the other, or one could not be told from the other: they can't be on one partition, or one
-    /// topic, at the same time.
-    pub fn excludes(self, other: TopicDeed) -> bool {
+    /// Whether two deeds can't be at the same time, each on its part of the topic: the end of one would undo the other, or one
+    /// could not be told from the other.
+    pub fn meets(self, part: &str, other: TopicDeed, of: &str) -> bool {
+        // What was asked of a topic is gone with it, and so is what would be put back.
+        let takes_all = matches!(self, TopicDeed::Recreate) || matches!(other, TopicDeed::Recreate);
+        takes_all || part == of && self.excludes(other)
+    }
+
+    /// They can't be on one partition, or one topic, at the same time.
+    fn excludes(self, other: TopicDeed) -> bool {
         match (self, other) {
             (TopicDeed::ChangeConfig { key, .. }, TopicDeed::ChangeConfig { key: of, .. }) => {
                 key == of
             }
-            (TopicDeed::Reassign { .. }, TopicDeed::Reassign { .. })
+            (
+                TopicDeed::Reassign { .. } | TopicDeed::TransferLeadership,
+                TopicDeed::Reassign { .. } | TopicDeed::TransferLeadership,
+            )
             | (TopicDeed::AddPartitions { .. }, TopicDeed::AddPartitions { .. }) => true,
             _ => false,
         }
@@ -132,7 +154,10 @@ impl TopicDeed {
     /// Its parameters by their keys in a plan, all of them.
     pub fn parameters(self) -> Vec<(&'static str, Value)> {
         match self {
-            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => Vec::new(),
+            TopicDeed::ElectPreferred
+            | TopicDeed::ElectUnclean
+            | TopicDeed::Recreate
+            | TopicDeed::TransferLeadership => Vec::new(),
             TopicDeed::DeleteRecords { which: Oldest::Percent(percent) } => {
                 vec![("percent", Value::Number(percent.into()))]
             }

@@ -104,6 +104,22 @@ impl Admin {
         })
     }
 
+    /// A topic as one broker knows it; `None`: it does not.
+    pub fn topic_known_to(&mut self, broker: i32, name: &str) -> Result<Option<Topic>, AdminError> {
+        let asked = MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![asked]))
+            .with_allow_auto_topic_creation(false);
+        let api = Api::METADATA;
+        let (address, answer): (_, MetadataResponse) = self.ask_broker(broker, api, &request)?;
+        let unknown = ErrorCode::UnknownTopicOrPartition as i16;
+        let Some(topic) = answer.topics.iter().find(|topic| topic.error_code != unknown) else {
+            return Ok(None);
+        };
+        check(&address, api, topic.error_code, None)?;
+        Ok(Some(topic_of_metadata(topic)))
+    }
+
     /// The topics named with their eligible leader replicas, where the cluster has the API (Kafka 3.7 and later);
     /// otherwise as [`Admin::cluster`] tells them.
     pub fn topics(&mut self, names: &[&str]) -> Result<Vec<Topic>, AdminError> {

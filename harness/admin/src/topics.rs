@@ -7,6 +7,7 @@ use uuid::Uuid;
 use wire::StrBytes;
 use wire::error::ErrorCode;
 use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::delete_topics_request::DeleteTopicState;
 use wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use wire::messages::{
     BrokerId, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
@@ -63,6 +64,19 @@ impl Admin {
         };
         check(&address, Api::CREATE_TOPICS, result.error_code, result.error_message.as_ref())?;
         Ok(result.topic_id)
+    }
+
+    /// Deletes the topic of this id, whatever its name is, and no other.
+    pub fn delete_topic_of(&mut self, id: [u8; 16]) -> Result<(), AdminError> {
+        let state = DeleteTopicState::default().with_name(None).with_topic_id(Uuid::from_bytes(id));
+        let request =
+            DeleteTopicsRequest::default().with_topics(vec![state]).with_timeout_ms(10_000);
+        let api = Api { min: 6, max: 6, ..Api::DELETE_TOPICS };
+        let (address, answer): (_, DeleteTopicsResponse) = self.ask_any(api, &request)?;
+        for result in &answer.responses {
+            check(&address, api, result.error_code, result.error_message.as_ref())?;
+        }
+        Ok(())
     }
 
     pub fn delete_topic(&mut self, name: &str) -> Result<(), AdminError> {

@@ -361,7 +361,12 @@ fn nothing_broken(inputs: &Inputs, weighed: &Weighed, lost: u64) -> (Word, Strin
         return (Word::NotPromised, because);
     }
     let mut exposed = Weighed::default();
-    for log in &inputs.facts.logs {
+    // Nothing is promised of a topic that was deleted on request.
+    let is_there = |log: &&LogFacts| {
+        let topic = inputs.facts.topics.iter().find(|topic| topic.topic == log.log.topic);
+        topic.is_none_or(|topic| topic.deleted_ms.is_none())
+    };
+    for log in inputs.facts.logs.iter().filter(is_there) {
         let name = format!("{}-{}", log.topic, log.log.partition);
         let Some(first_ms) = log.first_ok_ms else { continue };
         let classes: BTreeSet<Acks> =
@@ -388,9 +393,14 @@ fn nothing_broken(inputs: &Inputs, weighed: &Weighed, lost: u64) -> (Word, Strin
         );
         return (Word::NotPromised, because);
     }
-    let all = match counts.ok {
-        0 => "Nothing was acknowledged, and so nothing was lost.".to_string(),
-        ok => format!("All {} acknowledged records were read back.", number(ok)),
+    let all = match (counts.ok, counts.ok_removed) {
+        (0, _) => "Nothing was acknowledged, and so nothing was lost.".to_string(),
+        (ok, 0) => format!("All {} acknowledged records were read back.", number(ok)),
+        (ok, removed) => format!(
+            "All {} acknowledged records were read back, but for {} that were deleted by request or retention.",
+            number(ok),
+            number(removed)
+        ),
     };
     (Word::Held, all)
 }

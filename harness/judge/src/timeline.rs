@@ -57,6 +57,7 @@ pub(super) struct Timeline<'a> {
 
 impl<'a> Timeline<'a> {
     pub(super) fn of(log: &LogFacts, inputs: &Inputs<'a>) -> Timeline<'a> {
+        let anew = anew(log, &inputs.facts.topics);
         let mut states = Vec::new();
         let mut blind = Vec::new();
         let mut blind_since = None;
@@ -76,7 +77,9 @@ impl<'a> Timeline<'a> {
             }
             match observation {
                 Observation::Partition(state)
-                    if state.topic == log.topic && state.partition == log.log.partition =>
+                    if state.topic == log.topic
+                        && state.partition == log.log.partition
+                        && state.anew == anew =>
                 {
                     states.push(state);
                 }
@@ -292,6 +295,13 @@ impl<'a> Timeline<'a> {
             }),
         })
     }
+}
+
+/// The id of a log's topic, where that was made anew under the name of an earlier one.
+fn anew(log: &LogFacts, topics: &[TopicFacts]) -> Option<[u8; 16]> {
+    let of = topics.iter().find(|topic| topic.topic == log.log.topic)?;
+    let is_earlier = |other: &TopicFacts| other.name == of.name && other.topic < of.topic;
+    topics.iter().any(is_earlier).then_some(of.topic_id)
 }
 
 /// The settings in force on a topic at a time; before the first ones were read, those.

@@ -189,6 +189,7 @@ mod tests {
             isr: isr.to_vec(),
             elr: elr.to_vec(),
             offline: Vec::new(),
+            anew: None,
         }
     }
 

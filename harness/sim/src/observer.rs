@@ -82,6 +82,7 @@ impl Observer {
                     isr: state.isr.clone(),
                     elr: state.elr.clone(),
                     offline: state.replicas.iter().filter(is_offline).copied().collect(),
+                    anew: None,
                 };
                 self.partitions.insert(key, observed.clone());
                 self.seen.push(Observation::Partition(observed));

@@ -3,8 +3,8 @@
 
 use super::Live;
 use super::calm::Calm;
-use super::load::{Load, Shared, TOPIC};
-use super::up::effective;
+use super::load::{Load, Shared};
+use super::up::{effective, new_topic};
 use crate::live::Counters;
 use crate::observer;
 use anyhow::{Context, Result};
@@ -12,7 +12,7 @@ use inject::Injector;
 use model::cluster::Observation;
 use model::fault::{FaultRecord, FaultState, Role};
 use model::finding::Kind;
-use model::history::{Event as HistoryEvent, LogRef, Phase};
+use model::history::{Event as HistoryEvent, LogRef, Phase, TopicRef};
 use model::settings::TopicSettings;
 use plan::{Deed, Nemesis, Schedule};
 use reports::words::grouped;
@@ -48,6 +48,8 @@ pub struct Stage<'s, 'a> {
     rate: u64,
     /// Deletions of records, by fault and partition, that were told to the history.
     removals: BTreeSet<(u32, u32)>,
+    /// Topics that were deleted, by fault, and those made in their places by their ids, that were told to the history.
+    incarnations: BTreeSet<(u32, Option<[u8; 16]>)>,
     /// Of the topic, as last told to the history by a fault.
     settings: Option<TopicSettings>,
 }
@@ -75,7 +77,7 @@ impl<'s, 'a> Stage<'s, 'a> {
                 let _ = sender.send(seen);
             },
         );
-        live.cluster.administer(&live.plan.topic.name);
+        live.cluster.administer(new_topic(live.plan, live.plan.topic.name.clone()));
         let nemesis = Nemesis::new(live.plan, schedule, live.cluster.topology());
         let injector = Injector::new(live.undo.clone(), shared.seed);
         Ok(Stage {
@@ -94,6 +96,7 @@ impl<'s, 'a> Stage<'s, 'a> {
             shown: BTreeSet::new(),
             rate: 0,
             removals: BTreeSet::new(),
+            incarnations: BTreeSet::new(),
             settings: None,
         })
     }
@@ -308,17 +311,44 @@ impl<'s, 'a> Stage<'s, 'a> {
         if let plan::Event::Confirmed { .. } = answer
             && let Some(count) = self.injector.grown(fault, part)
         {
-            self.shared.partitions.grow(count);
+            self.shared.topic.grow(count);
         }
         // An answer that failed may be to a request that did not.
         if let plan::Event::Done { .. } | plan::Event::Failed { .. } = answer
             && let Some((partition, before)) = self.injector.removed(fault, part)
             && self.removals.insert((fault, partition))
         {
-            let log = LogRef { topic: TOPIC, partition };
+            let log = LogRef { topic: self.shared.topic.now().topic, partition };
             self.shared.recorder.note(HistoryEvent::RecordsDeleted { log, before });
         }
+        self.note_incarnation(fault, part, answer);
         self.note_settings(fault);
+    }
+
+    /// A topic that is deleted is told of before another one can be asked for, and that one when every broker knows it: what is
+    /// sent in between may come to either.
+    fn note_incarnation(&mut self, fault: u32, part: &str, answer: &plan::Event) {
+        let now = self.shared.topic.now();
+        if let plan::Event::Done { .. } = answer
+            && self.injector.is_deleted(fault, part)
+            && self.incarnations.insert((fault, None))
+        {
+            self.shared.recorder.note(HistoryEvent::TopicDeleted { topic: now.topic });
+            self.shared.topic.give_up();
+        }
+        let Some(topic_id) = self.injector.anew(fault, part) else { return };
+        if !self.incarnations.insert((fault, Some(topic_id))) {
+            return;
+        }
+        // It was made with the settings of the first one, whether they can be asked for just now or not.
+        let told = self.live.cluster.administrator().and_then(|admin| admin.settings().ok());
+        let properties = told.unwrap_or_else(|| self.live.plan.topic.all_properties());
+        let (mut settings, _) = effective(self.live.plan, properties);
+        settings.partitions = self.shared.topic.count();
+        let (topic, name) = (TopicRef(now.topic.0 + 1), self.live.plan.topic.name.clone());
+        self.settings = Some(settings.clone());
+        self.shared.recorder.note(HistoryEvent::Topic { topic, name, topic_id, settings });
+        self.shared.topic.go_on_with(topic);
     }
 
     /// The first answer to a fault comes right after the request, and a broker may tell what was there before; what its probe
@@ -332,11 +362,10 @@ impl<'s, 'a> Stage<'s, 'a> {
         // The next answer to this fault brings them otherwise.
         let Ok(properties) = admin.settings() else { return };
         let (mut settings, _) = effective(self.live.plan, properties);
-        settings.partitions = self.shared.partitions.count();
+        settings.partitions = self.shared.topic.count();
+        let topic = self.shared.topic.now().topic;
         if self.settings.as_ref() != Some(&settings) {
-            self.shared
-                .recorder
-                .note(HistoryEvent::Settings { topic: TOPIC, settings: settings.clone() });
+            self.shared.recorder.note(HistoryEvent::Settings { topic, settings: settings.clone() });
             self.settings = Some(settings);
         }
     }

@@ -3,7 +3,7 @@
 //! Loss is judged only on this ground. The end of a log is its leader's high watermark, equal twice within one leader
 //! epoch, where the leader's log ends as well; two independent readers read from the log's start to there.
 
-use super::load::{self, Load, Shared};
+use super::load::{self, Load, Shared, TOPIC};
 use super::up::{MadeTopic, topics, wait_for, whole_topics};
 use crate::replicas::Ended;
 use admin::{Admin, OffsetSpec, Topic};
@@ -44,7 +44,7 @@ pub fn catch_up(plan: &Plan, shared: &Shared, load: &Load, interrupted: &dyn Fn(
     let mut ends = BTreeMap::new();
     // Where the readers do not get there, the history tells why: that is for the checker to say.
     let _ = wait_for("the readers have caught up", limit, interrupted, || {
-        for partition in 0..shared.partitions.count() {
+        for partition in 0..shared.topic.count() {
             if let Entry::Vacant(of) = ends.entry(partition) {
                 let (_, start, end) = bounds(&mut admin, &plan.topic.name, partition)?;
                 // Nothing can be handed out of an empty log.
@@ -84,8 +84,10 @@ pub fn read(
     let limit = Duration::from_millis(plan.time.settle.0);
     let (mut readers, mut ended) = (Vec::new(), Vec::new());
     for (topic_ref, topic) in (0..).map(TopicRef).zip(topics) {
+        // A fault may have had another one made in its place.
+        let topic_ref = if topic_ref == TOPIC { shared.topic.now().topic } else { topic_ref };
         let mut ends = BTreeMap::new();
-        for partition in 0..shared.partitions.count() {
+        for partition in 0..shared.topic.count() {
             let what = format!("the end of {}-{partition} is settled", topic.name);
             // A log without an agreed end stays without bounds in the history: the checker then says unknown, and why.
             let Ok((leader_epoch, start, end)) =

@@ -10,7 +10,7 @@ use clients::profile::{self, ProducerChoice, Profile};
 use clients::reader::{self, ReaderTask, RunningReader};
 use clients::seat::{Seat, Sitter, Stance};
 use clients::transactor::{self, TransactorTask};
-use clients::{History, Partitions};
+use clients::{History, TopicInUse};
 use generator::open_loop::{OpenLoop, Rate};
 use generator::random::Random;
 use generator::stamp::Filler;
@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The topic that producers write to: the first of the run's.
+/// The topic that producers write to: the first of the run's. One that is made in its place has the next number.
 pub const TOPIC: TopicRef = TopicRef(0);
 /// Where it is copied to.
 pub const COPY: TopicRef = TopicRef(1);
@@ -37,8 +37,8 @@ pub struct Shared {
     pub bootstrap: String,
     pub recorder: Arc<Recorder>,
     pub sessions: Arc<Sessions>,
-    /// Of the plan's topics; a fault may add some.
-    pub partitions: Arc<Partitions>,
+    /// The plan's topic, or each of them: a fault may add partitions to it, or have another one made in its place.
+    pub topic: Arc<TopicInUse>,
 }
 
 pub struct Load {
@@ -69,8 +69,8 @@ pub fn start(plan: &Plan, topics: &[MadeTopic], shared: &Shared) -> Result<Load>
     } else {
         for number in 1..=plan.workload.consumers {
             let task = reader_task(plan, TOPIC, topic, shared, format!("c{number}"));
-            let (sessions, partitions) = (shared.sessions.clone(), shared.partitions.clone());
-            let reader = reader::start_live(task, sessions, partitions, history.clone());
+            let (sessions, topic) = (shared.sessions.clone(), shared.topic.clone());
+            let reader = reader::start_live(task, sessions, topic, history.clone());
             readers.push(reader.context("cannot start a reader")?);
         }
     }
@@ -114,7 +114,7 @@ fn producer_task(plan: &Plan, shared: &Shared, number: u32, filler: &Arc<Filler>
     };
     let topic = plan.topic.name.clone();
     let session = session_task(plan, shared, name, topic, &choice, filler);
-    ProducerTask { session, schedule, partitions: shared.partitions.clone() }
+    ProducerTask { session, schedule, topic: shared.topic.clone() }
 }
 
 /// What the sessions of a producer are opened with.
@@ -191,7 +191,7 @@ pub fn reader_task(
         bootstrap_servers: shared.bootstrap.clone(),
         topic: topic.name.clone(),
         topic_ref,
-        partitions: shared.partitions.count(),
+        partitions: shared.topic.count(),
         create_time: topic.settings.message_timestamp_type == "CreateTime",
         session: shared.sessions.open(),
     }

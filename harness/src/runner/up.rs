@@ -129,12 +129,7 @@ fn make_topics(
     interrupted: &dyn Fn() -> bool,
 ) -> Result<Made> {
     for name in plan.topics() {
-        let new = NewTopic {
-            name,
-            partitions: plan.topic.partitions,
-            replication_factor: plan.topic.replication_factor,
-            settings: plan.topic.all_properties(),
-        };
+        let new = new_topic(plan, name);
         wait_for("the topic is made", limit, interrupted, || match admin.create_topic(&new) {
             Ok(_) => Ok(()),
             // A first attempt whose answer was lost.
@@ -160,6 +155,16 @@ fn make_topics(
     }
     warnings.dedup();
     Ok(Made { topics, warnings, up_ms })
+}
+
+/// A topic as the plan has its topics made.
+pub fn new_topic(plan: &Plan, name: String) -> NewTopic {
+    NewTopic {
+        name,
+        partitions: plan.topic.partitions,
+        replication_factor: plan.topic.replication_factor,
+        settings: plan.topic.all_properties(),
+    }
 }
 
 /// The plan's topics as the metadata has them, in any order.

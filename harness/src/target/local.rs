@@ -13,6 +13,7 @@ use super::Software;
 use super::clocks::{Ask, Clocks};
 use super::proxied::{self, Behind, Listener};
 use super::topic::Administrator;
+use admin::NewTopic;
 use anyhow::{Context, Result, bail};
 use inject::{
     Clients, Disk, Fuse, Group, Nodes, Process, Proxies, Timekeeper, TopicAdmin, UndoLog, World,
@@ -267,7 +268,7 @@ impl Local {
     }
 
     /// Faults may be about this topic from now on.
-    pub fn administer(&mut self, topic: &str) {
+    pub fn administer(&mut self, topic: NewTopic) {
         let admin = Administrator::new(topic, self.brokers(), &self.bootstrap());
         self.administrator = Some(admin);
     }
@@ -529,7 +530,11 @@ impl Nodes for Local {
     }
 
     fn topic(&mut self) -> Option<&mut dyn TopicAdmin> {
-        self.administrator.as_mut().map(|admin| admin as &mut dyn TopicAdmin)
+        let running = self.nodes.iter().filter(|node| node.child.is_some());
+        let running = running.map(|node| node.member.name.clone()).collect();
+        let admin = self.administrator.as_mut()?;
+        admin.runs(&running);
+        Some(admin)
     }
 
     fn clients(&mut self) -> Option<&mut dyn Clients> {

@@ -1,27 +1,44 @@
 //! The administrator of a run's topic, for faults that ask the cluster for something.
 //!
-//! Promises: each question is answered by any broker that can be reached, within a second for each of them. Not promised: that
-//! every broker knows already what the one that answered knows.
+//! Promises: each question is answered by any broker that can be reached, within a second for each of them
+//! (less where each one is asked for what it knows). Not promised: that every broker knows already what the one that answered knows.
 
-use admin::{Admin, AdminError, OffsetSpec};
-use inject::topic_admin::{Partition, Setting, TopicAdmin};
-use std::collections::BTreeMap;
+use admin::{Admin, AdminError, NewTopic, OffsetSpec};
+use inject::topic_admin::{Known, Partition, Setting, TopicAdmin, TopicId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
 /// A change waits for the quorum; what takes longer is tried again by whoever wants it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What each broker knows is asked again and again, also of one that stands still: other faults wait meanwhile.
+const QUICK: Duration = Duration::from_millis(250);
+
 pub struct Administrator {
     topic: String,
+    /// As the plan has it made.
+    plan: NewTopic,
     /// Brokers by their names.
     brokers: BTreeMap<String, i32>,
+    /// No process of theirs runs.
+    dead: BTreeSet<i32>,
     admin: Admin,
+    /// For questions to each broker.
+    quick: Admin,
 }
 
 impl Administrator {
-    pub fn new(topic: &str, brokers: BTreeMap<String, i32>, bootstrap: &str) -> Administrator {
-        Administrator { topic: topic.to_string(), brokers, admin: Admin::new(bootstrap, PATIENCE) }
+    pub fn new(plan: NewTopic, brokers: BTreeMap<String, i32>, bootstrap: &str) -> Administrator {
+        let (topic, dead) = (plan.name.clone(), BTreeSet::new());
+        let (admin, quick) = (Admin::new(bootstrap, PATIENCE), Admin::new(bootstrap, QUICK));
+        Administrator { topic, plan, brokers, dead, admin, quick }
+    }
+
+    /// The processes of these nodes run, and of no others.
+    pub fn runs(&mut self, nodes: &BTreeSet<String>) {
+        let dead = self.brokers.iter().filter(|(name, _)| !nodes.contains(*name));
+        self.dead = dead.map(|(_, id)| *id).collect();
     }
 
     /// Every setting in force on the topic, by Kafka's names.
@@ -52,6 +69,10 @@ impl TopicAdmin for Administrator {
         ids
     }
 
+    fn is_dead(&self, broker: i32) -> bool {
+        self.dead.contains(&broker)
+    }
+
     fn partition(&mut self, partition: u32) -> io::Result<Partition> {
         let found = self.partitions()?.into_iter().nth(partition as usize);
         found.ok_or_else(|| io::Error::other("the metadata does not have it"))
@@ -66,12 +87,7 @@ impl TopicAdmin for Administrator {
         if !numbers.eq(0..found.len() as u32) {
             return Err(io::Error::other("the metadata does not have all of its partitions"));
         }
-        let partition = |one: admin::Partition| Partition {
-            leader: one.leader,
-            replicas: one.replicas,
-            isr: one.isr,
-        };
-        Ok(found.into_iter().map(partition).collect())
+        Ok(found.into_iter().map(of_metadata).collect())
     }
 
     fn add_partitions(&mut self, total: u32) -> io::Result<()> {
@@ -116,4 +132,36 @@ impl TopicAdmin for Administrator {
     fn is_reassigned(&mut self, partition: u32) -> io::Result<bool> {
         self.admin.is_reassigned(&self.topic, partition).map_err(io::Error::other)
     }
+
+    fn known_to(&mut self, broker: i32) -> io::Result<Option<Known>> {
+        let told = self.quick.topic_known_to(broker, &self.topic).map_err(io::Error::other)?;
+        Ok(told.map(|topic| Known {
+            id: *topic.id.as_bytes(),
+            partitions: topic.partitions.into_iter().map(of_metadata).collect(),
+        }))
+    }
+
+    fn delete(&mut self, id: TopicId) -> io::Result<bool> {
+        match self.admin.delete_topic_of(id) {
+            Ok(()) => Ok(true),
+            Err(AdminError::Broker { code, .. }) if code == "UNKNOWN_TOPIC_ID" => Ok(true),
+            Err(AdminError::Broker { code, .. }) if code == "REQUEST_TIMED_OUT" => Ok(false),
+            Err(error @ AdminError::Broker { .. }) => Err(io::Error::other(error)),
+            // The request may have come to a broker whose answer did not come to us.
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn create(&mut self, partitions: u32) -> io::Result<()> {
+        let topic = NewTopic { partitions, ..self.plan.clone() };
+        match self.admin.create_topic(&topic) {
+            Ok(_) => Ok(()),
+            Err(AdminError::Broker { code, .. }) if code == "TOPIC_ALREADY_EXISTS" => Ok(()),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+fn of_metadata(one: admin::Partition) -> Partition {
+    Partition { leader: one.leader, replicas: one.replicas, isr: one.isr }
 }

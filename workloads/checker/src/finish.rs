@@ -43,6 +43,7 @@ impl Checker {
         let mut sweep = closing.sweep();
         let counts = std::mem::take(&mut sweep.counts);
         let open_sends = std::mem::take(&mut sweep.open_sends);
+        let of_either = sweep.losses.of_either;
         let mut losses = closing.losses(std::mem::take(&mut sweep.losses));
         let nothing_read = (counts.polled == 0
             && counts.ok + counts.info + counts.unacknowledged > 0)
@@ -63,7 +64,16 @@ impl Checker {
             checks.sort_by_key(|check| Kind::of(&check.name));
         }
         let facts = closing.facts(&counts, &open_sends);
-        let warnings = self.warnings();
+        let mut warnings = self.warnings();
+        if of_either > 0 {
+            warnings.push(format!(
+                "{} {} acknowledged while the topic was deleted and made anew, and {} not in the new one: nobody can tell whether {} in the old one",
+                count_of(of_either, "record"),
+                prose::were(of_either),
+                prose::are(of_either),
+                if of_either == 1 { "it stood" } else { "they stood" },
+            ));
+        }
         let report = Report { checks, counts, facts, warnings };
         match self.failed() {
             Some(because) => unanswered(report, &because),

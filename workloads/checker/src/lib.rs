@@ -425,7 +425,19 @@ impl Checker {
     }
 
     fn is_deleted(&self, log: LogRef) -> bool {
-        self.topics.get(&log.topic.0).is_some_and(|topic| topic.deleted_ms.is_some())
+        self.deleted_ms(log).is_some()
+    }
+
+    /// When its topic was asked to be deleted.
+    fn deleted_ms(&self, log: LogRef) -> Option<u64> {
+        self.topics.get(&log.topic.0)?.deleted_ms
+    }
+
+    /// Whether another topic got the name of its own.
+    fn was_made_anew(&self, log: LogRef) -> bool {
+        let Some(topic) = self.topics.get(&log.topic.0) else { return false };
+        let mut later = self.topics.range(log.topic.0 + 1..);
+        later.any(|(_, other)| other.name == topic.name)
     }
 
     fn log_facts(&self, state: &LogState, covered: Result<(), String>) -> LogFacts {

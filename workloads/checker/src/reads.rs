@@ -1,6 +1,7 @@
 //! What readers were handed, and how they moved.
 
 use super::*;
+use std::collections::BTreeSet;
 
 impl Checker {
     pub(super) fn pass_began(&mut self, reader: Session, number: u32, kind: PassKind) {
@@ -71,6 +72,14 @@ impl Checker {
         if let (false, Some((first, _))) = (self.groups.is_empty(), polled.first()) {
             self.groups.handed(reader, log_index, *first);
         }
+        let mut late = BTreeSet::new();
+        for (offset, what) in polled {
+            if let Seen::Misplaced { id, sent_to } = what
+                && self.comes_late(*id, *sent_to, log_index, *offset)
+            {
+                late.insert(*id);
+            }
+        }
         let Checker { passes, logs, records, offsets, counts, transactions, .. } = self;
         let committed = !transactions.is_empty() && transactions.is_committed_reader(reader);
         let pass = &mut passes.list[pass_index];
@@ -86,7 +95,19 @@ impl Checker {
             counts.polled += 1;
             step(pass, pass_index, log_index, state, offset, now_ms);
             let sighting = |id, sent_to| Sighting { id, at_ms: now_ms, reader, sent_to };
+            let is_here = |id: &RecordId, records: &mut Records| {
+                let slot = records.slot(*id);
+                let record = records.get(slot);
+                record.is_carried_over() && record.log == log_index
+            };
             let occupant = match what {
+                Seen::Misplaced { id, .. } if is_here(id, records) => {
+                    let slot = records.slot(*id);
+                    counts.read += u64::from(!records.get(slot).is_read());
+                    records.read_at(slot, log_index, offset, finals, pass.ordinal, now_ms);
+                    slot.0
+                }
+                Seen::Misplaced { id, .. } if late.contains(id) => FOREIGN,
                 Seen::Record(id) => {
                     let slot = records.slot(*id);
                     let record = records.get_mut(slot);
@@ -132,6 +153,49 @@ impl Checker {
             };
             state.table.put(offsets, offset, seen, before);
         }
+    }
+}
+
+impl Checker {
+    /// Takes a record that was found in another log than it was sent to, where that one's topic was deleted and the other one
+    /// made anew under its name: brokers know a send's topic by its name, and one that was under way meanwhile may have gone to
+    /// either. Answers whether it is a request that came late, after another one for the same record had been acknowledged: it
+    /// says nothing about the new topic. What was acknowledged before the deletion and stands at the very offset in the new
+    /// topic is neither: the deleted log is back.
+    fn comes_late(&mut self, id: RecordId, sent_to: LogRef, found: u32, offset: i64) -> bool {
+        let is_anew = self.is_anew(sent_to, self.logs[found as usize].log);
+        let deleted_ms = self.topics.get(&sent_to.topic.0).and_then(|topic| topic.deleted_ms);
+        let Some(deleted_ms) = deleted_ms.filter(|_| is_anew) else { return false };
+        let slot = self.records.slot(id);
+        let record = self.records.get(slot);
+        if !record.is_sent() || record.log == found {
+            return false;
+        }
+        let acknowledged = record.fate() == Fate::Ok && u64::from(record.done_ms) < deleted_ms;
+        if acknowledged || record.is_elsewhere() {
+            let back = self.records.acknowledged_offset(slot) == Some(offset);
+            return !(acknowledged && back);
+        }
+        if record.fate() == Fate::Ok {
+            let of = [record.log, found].map(|log| log as usize);
+            let old = &mut self.logs[of[0]];
+            old.ok = old.ok.saturating_sub(1);
+            let anew = &mut self.logs[of[1]];
+            anew.ok += 1;
+            anew.first_ok_ms =
+                Some(anew.first_ok_ms.map_or(record.done_ms, |ms| ms.min(record.done_ms)));
+            anew.last_ok_ms = anew.last_ok_ms.max(Some(record.done_ms));
+        }
+        self.counts.read = self.counts.read.saturating_sub(u64::from(record.is_read()));
+        self.records.carry_over(slot, found);
+        false
+    }
+
+    /// Whether a log is the same partition of a topic that was made later under the same name.
+    fn is_anew(&self, of: LogRef, log: LogRef) -> bool {
+        let name = |log: LogRef| self.topics.get(&log.topic.0).map(|topic| &topic.name);
+        let is_later = of.topic < log.topic && of.partition == log.partition;
+        is_later && name(of).is_some() && name(of) == name(log)
     }
 }
 

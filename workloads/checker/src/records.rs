@@ -38,6 +38,8 @@ mod flag {
     pub(super) const CORRUPTED: u16 = 0x80;
     /// Of a transaction's record: a reader of committed records was handed it.
     pub(super) const READ_COMMITTED: u16 = 0x100;
+    /// It was sent to a topic that was deleted, and stands in the one that was made anew.
+    pub(super) const CARRIED_OVER: u16 = 0x200;
 }
 
 /// One record.
@@ -94,6 +96,10 @@ impl Record {
 
     pub(crate) fn set_read_committed(&mut self) {
         self.flags |= flag::READ_COMMITTED;
+    }
+
+    pub(crate) fn is_carried_over(&self) -> bool {
+        self.flags & flag::CARRIED_OVER != 0
     }
 
     pub(crate) fn is_elsewhere(&self) -> bool {
@@ -292,6 +298,17 @@ impl Records {
         }
     }
 
+    /// It is of another log than the one that it was sent to. Where it was read or acknowledged until now may have been in
+    /// that one.
+    pub(crate) fn carry_over(&mut self, slot: Slot, log: u32) {
+        let record = self.get_mut(slot);
+        record.forget_read();
+        record.flags &= !flag::ACKNOWLEDGED_AT;
+        record.flags |= flag::CARRIED_OVER;
+        record.log = log;
+        self.elsewhere.remove(&slot);
+    }
+
     /// Notes that a pass read the record at an offset of its log.
     pub(crate) fn read_at(
         &mut self,
@@ -303,7 +320,7 @@ impl Records {
         at_ms: u32,
     ) {
         let record = self.get_mut(slot);
-        let is_sent = record.is_sent();
+        let counts_twice = record.is_sent() && !record.is_carried_over();
         if !record.is_read() {
             record.flags |= flag::READ;
             record.finals = finals;
@@ -327,8 +344,9 @@ impl Records {
                 None => {
                     let is_second = places.len() == 1;
                     places.push(Place { offset, finals, at_ms });
-                    // One that nobody sent, or not yet, is no duplicate.
-                    self.twice += u64::from(is_second && is_sent);
+                    // One that nobody sent, or not yet, is no duplicate; nor is one whose first log is gone, and with it the
+                    // memory of its producer.
+                    self.twice += u64::from(is_second && counts_twice);
                 }
             }
         }

@@ -1,3 +1,4 @@
+mod anew;
 mod any;
 mod clean;
 mod found;

@@ -2,11 +2,12 @@
 //!
 //! Promises: every send that was written down gets exactly one outcome, at the latest when the thread ends: what is
 //! then still open is purged and becomes what its status says. A producer that met a fatal error is closed and
-//! replaced by a new session; identity is (session, sequence), so nothing is confused. So is one that is killed: what it has
+//! replaced by a new session; identity is (session, sequence), so nothing is confused. So is one that does not find the topic that was
+//! made in the place of its own; and one that is killed: what it has
 //! open is not waited for, and nobody knows what became of it. What is due while it is dead is let go: its process would not
 //! have wanted to send.
 
-use crate::{History, Partitions, outcome};
+use crate::{History, TopicInUse, outcome};
 use generator::open_loop::{Due, OpenLoop};
 use generator::stamp::{self, Filler, Stamp};
 use model::history::{Event, LogRef, Outcome, RecordId, Session};
@@ -14,11 +15,13 @@ use model::settings::{Acks, ProducerSettings};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
 use rdkafka::producer::{
     BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
 };
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -53,13 +56,17 @@ const HELD_BACK_NS: u64 = 6_000_000;
 /// How often a producer that was killed looks whether it may go on.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// For so long after a producer began with a new topic it is noted to which partitions it sends, and for as long again whether these
+/// answer: longer than any profile waits for one answer, and shorter than faults are waited for.
+const FOLLOW_NS: u64 = 3_000_000_000;
+
 /// How long a producer waits for the metadata of a topic that grew; its sends wait as long.
 const METADATA_WAIT: Duration = Duration::from_millis(200);
 
 /// What a producer thread needs to know.
 pub struct ProducerTask {
     pub session: SessionTask,
-    pub partitions: Arc<Partitions>,
+    pub topic: Arc<TopicInUse>,
     pub schedule: OpenLoop,
 }
 
@@ -165,8 +172,8 @@ pub fn start(task: ProducerTask, history: Arc<dyn History>) -> Result<RunningPro
     let first = open(&task.session, &history)?;
     let name = task.session.name.clone();
     Ok(RunningProducer::spawn(name, move |orders| {
-        let busy_ns = None;
-        Worker { task, history, orders, busy_ns, value: Vec::new() }.run(first)
+        let (busy_ns, following) = (None, None);
+        Worker { task, history, orders, busy_ns, following, value: Vec::new() }.run(first)
     }))
 }
 
@@ -175,6 +182,8 @@ pub(crate) struct Reports {
     pub(crate) session: Session,
     /// Some send was not acknowledged; whoever looks puts it back.
     pub(crate) failed: AtomicBool,
+    /// Partitions that acknowledged anything since that was last asked.
+    answered: Mutex<BTreeSet<u32>>,
     acks: Acks,
     history: Arc<dyn History>,
 }
@@ -196,7 +205,16 @@ impl ProducerContext for Reports {
         let id = RecordId { session: self.session, sequence: sequence as u64 };
         let (outcome, error) = outcome::classify(report, self.acks);
         self.failed.fetch_or(!outcome.is_success(), Ordering::Relaxed);
+        if let (true, Ok(message)) = (outcome.is_success(), report) {
+            self.answered().insert(message.partition() as u32);
+        }
         self.history.record(self.history.now(), Event::Sent { id, outcome, error });
+    }
+}
+
+impl Reports {
+    fn answered(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.answered.lock().expect("no holder of this lock panics")
     }
 }
 
@@ -217,7 +235,8 @@ pub(crate) fn create(task: &SessionTask, history: &Arc<dyn History>) -> Result<C
         config.set(name, value);
     }
     let (failed, acks) = (AtomicBool::new(false), task.settings.acks);
-    let reports = Reports { session, failed, acks, history: history.clone() };
+    let answered = Mutex::default();
+    let reports = Reports { session, failed, answered, acks, history: history.clone() };
     config.create_with_context(reports)
 }
 
@@ -298,7 +317,15 @@ struct Worker {
     orders: Arc<Orders>,
     /// Since when it has had sends open without a break.
     busy_ns: Option<u64>,
+    following: Option<Following>,
     value: Vec<u8>,
+}
+
+/// A session's first steps in a topic that was made in the place of another one.
+struct Following {
+    since_ns: u64,
+    /// Partitions that it has sent to.
+    asked: BTreeSet<u32>,
 }
 
 impl Worker {
@@ -313,7 +340,7 @@ impl Worker {
                     None => return,
                 };
             }
-            if client.client().fatal_error().is_some() {
+            if client.client().fatal_error().is_some() || self.is_lost(&client) {
                 client = match self.replace(client) {
                     Some(client) => client,
                     None => return,
@@ -322,6 +349,7 @@ impl Worker {
             if self.orders.is_to_start_again() {
                 self.task.schedule.start_again(self.history.now().mono_ns);
             }
+            self.follow(&client);
             self.widen(&client);
             due.clear();
             self.task.schedule.take_due(self.history.now().mono_ns, &mut due);
@@ -359,9 +387,42 @@ impl Worker {
         self.next_session()
     }
 
+    /// Sends are meant for the topic that was made in the place of another one from here on; those before, that have no answer yet,
+    /// may come to either. The library looks for it once, as it does by itself now and then.
+    fn follow(&mut self, client: &Client) {
+        let topic = self.task.topic.now().topic;
+        if topic == self.task.schedule.topic() {
+            return;
+        }
+        let name = &self.task.session.topic;
+        if let Err(error) = client.client().fetch_metadata(Some(name), METADATA_WAIT) {
+            tracing::debug!(%error, "the new topic was not looked for");
+        }
+        self.task.schedule.follow(topic);
+        client.context().answered().clear();
+        let since_ns = self.history.now().mono_ns;
+        self.following = Some(Following { since_ns, asked: BTreeSet::new() });
+    }
+
+    /// Whether the session has no answer from some partition of a new topic, long after its first sends to it. A library that knows a
+    /// higher leader epoch of the old topic may take no leader of the new one from anybody, for good.
+    fn is_lost(&mut self, client: &Client) -> bool {
+        let now_ns = self.history.now().mono_ns;
+        let is_over = |of: &mut Following| now_ns > of.since_ns + 2 * FOLLOW_NS;
+        let Some(following) = self.following.take_if(is_over) else { return false };
+        let answered = client.context().answered();
+        let is_silent = |partition: &u32| !answered.contains(partition);
+        let silent: Vec<u32> = following.asked.into_iter().filter(is_silent).collect();
+        if !silent.is_empty() {
+            let producer = &self.task.session.name;
+            tracing::warn!(producer, ?silent, "these partitions of the new topic never answered");
+        }
+        !silent.is_empty()
+    }
+
     /// Takes new partitions into use once the library knows of them: it refuses sends to one that it does not know.
     fn widen(&mut self, client: &Client) {
-        let wanted = self.task.partitions.count();
+        let wanted = self.task.topic.count();
         if wanted == self.task.schedule.partitions() {
             return;
         }
@@ -391,11 +452,17 @@ impl Worker {
             ToSend { id, log: due.log, intended_mono_ns: due.intended_mono_ns }
         };
         let sends: Vec<ToSend> = due.iter().map(to_send).collect();
+        let now_ns = self.history.now().mono_ns;
+        if let Some(following) = &mut self.following
+            && now_ns < following.since_ns + FOLLOW_NS
+        {
+            following.asked.extend(due.iter().map(|due| due.log.partition));
+        }
         send_all(client, &self.task.session, &sends, &self.history, &mut self.value);
     }
 
-    /// A fatal error ends a librdkafka producer for good: what is open is purged, and a new session goes on with
-    /// the schedule.
+    /// A fatal error ends a librdkafka producer for good, and so does one that has lost its way: what is open is purged, and a new
+    /// session goes on with the schedule.
     fn replace(&mut self, client: Client) -> Option<Client> {
         if let Some((code, reason)) = client.client().fatal_error() {
             tracing::warn!(
@@ -411,6 +478,7 @@ impl Worker {
 
     fn next_session(&mut self) -> Option<Client> {
         self.task.schedule.restart_sequence();
+        self.following = None;
         match open(&self.task.session, &self.history) {
             Ok(client) => {
                 self.orders.lives(Life::Sends(client.context().session));

@@ -3,11 +3,12 @@
 //! A live reader reads along from the start of each log while the load runs. A final pass reads every log from its
 //! start to the end that the cluster settled on. A position that fell out of its log is an event, never silently
 //! mended: the reader says where it was and where it goes on. A live reader whose library has died is left, and another one
-//! takes its place, from the start.
+//! takes its place, from the start. So it is where its topic was deleted and made anew: nothing that a library keeps of the old
+//! one, a position above all, means anything in the new one, and not every library knows that.
 
 use crate::library::{self, Sign, Silence};
 use crate::producer::Sessions;
-use crate::{History, Partitions, outcome};
+use crate::{History, TopicInUse, outcome};
 use generator::stamp;
 use model::history::{Event, LogRef, PassKind, ReaderEvent, Seen, Session, TopicRef};
 use model::settings::ConsumerSettings;
@@ -25,6 +26,8 @@ use std::time::{Duration, Instant};
 
 /// Records of one poll loop before they are written down.
 pub(crate) const BATCH_RECORDS_MAX: usize = 2000;
+/// How often a reader whose topic is gone looks for the one in its place.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long a reader waits for the bounds of a log that its position fell out of.
 const BOUNDS_WAIT: Duration = Duration::from_secs(2);
 
@@ -95,12 +98,12 @@ impl RunningReader {
     }
 }
 
-/// Starts a live reader over all partitions of its topic, from the start of each log; `partitions` may grow. `sessions`: of those
-/// that may have to take its place.
+/// Starts a live reader over all partitions of its topic, from the start of each log; `topic` may grow, or be another one. `sessions`:
+/// of those that may have to take its place.
 pub fn start_live(
     task: ReaderTask,
     sessions: Arc<Sessions>,
-    partitions: Arc<Partitions>,
+    topic: Arc<TopicInUse>,
     history: Arc<dyn History>,
 ) -> Result<RunningReader, KafkaError> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -112,10 +115,25 @@ pub fn start_live(
             .name(pass.task.name.clone())
             .spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    pass.poll_batch(Duration::from_millis(50));
-                    if pass.silence.is_for_good() {
-                        let task = ReaderTask { session: sessions.open(), ..pass.task.clone() };
-                        pass.leave();
+                    let now = topic.now();
+                    let is_another = now.topic != pass.task.topic_ref;
+                    if now.is_gone {
+                        // Whatever came may be of this one or of the next: nobody could say.
+                        std::thread::park_timeout(LOOK_EVERY);
+                        continue;
+                    }
+                    if !is_another {
+                        pass.poll_batch_while(Duration::from_millis(50), || topic.now() == now);
+                    }
+                    if is_another || pass.silence.is_for_good() {
+                        let session = sessions.open();
+                        let task =
+                            ReaderTask { session, topic_ref: now.topic, ..pass.task.clone() };
+                        if is_another {
+                            pass.close(false)
+                        } else {
+                            pass.leave()
+                        }
                         match Pass::open(task, 0, PassKind::Live, history.clone()) {
                             Ok(another) => pass = another,
                             Err(error) => {
@@ -124,7 +142,7 @@ pub fn start_live(
                             }
                         }
                     }
-                    pass.widen(partitions.count());
+                    pass.widen(topic.count());
                     positions
                         .lock()
                         .expect("no holder of this lock panics")
@@ -302,7 +320,12 @@ impl Pass {
 
     /// Polls until nothing more is waiting, and writes down what came, log by log. Returns how many records.
     pub(crate) fn poll_batch(&mut self, wait: Duration) -> usize {
-        let Batch { records, ends, errors } = Batch::poll(
+        self.poll_batch_while(wait, || true)
+    }
+
+    /// The same, but for what came when it was no longer known which topic it is of: that is nobody's.
+    fn poll_batch_while(&mut self, wait: Duration, is_known: impl Fn() -> bool) -> usize {
+        let batch = Batch::poll(
             &self.consumer,
             &self.task,
             wait,
@@ -310,6 +333,11 @@ impl Pass {
             &mut self.silence,
             &self.consumer.context().sign,
         );
+        if is_known() { self.take(batch) } else { 0 }
+    }
+
+    fn take(&mut self, batch: Batch) -> usize {
+        let Batch { records, ends, errors } = batch;
         let count = records.values().map(Vec::len).sum();
         for (partition, records) in &records {
             self.at_end.remove(partition);

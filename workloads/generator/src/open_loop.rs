@@ -60,6 +60,15 @@ impl OpenLoop {
         (self.started_mono_ns, self.issued) = (now_ns, 0);
     }
 
+    pub fn topic(&self) -> TopicRef {
+        self.topic
+    }
+
+    /// Sends go to another topic from here on, as they went to this one.
+    pub fn follow(&mut self, topic: TopicRef) {
+        self.topic = topic;
+    }
+
     pub fn partitions(&self) -> u32 {
         self.partitions
     }
@@ -139,6 +148,18 @@ mod tests {
         source.take_due(5_000, &mut due);
         let reach = |due: &[Due]| due.iter().map(|due| due.log.partition).max();
         assert_eq!((reach(&due[..100]), reach(&due[100..])), (Some(3), Some(5)));
+        assert!(due.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence));
+    }
+
+    #[test]
+    fn another_topic_is_gone_on_with_by_the_same_schedule_and_count() {
+        let mut source = schedule(0.0, 10);
+        let mut due = Vec::new();
+        source.take_due(5_000, &mut due);
+        source.follow(TopicRef(7));
+        source.take_due(5_000, &mut due);
+        let of = |topic: u32| due.iter().filter(|due| due.log.topic == TopicRef(topic)).count();
+        assert_eq!((source.topic(), of(0), of(7)), (TopicRef(7), 10, 10));
         assert!(due.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence));
     }
 

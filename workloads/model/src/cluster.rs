@@ -30,4 +30,7 @@ pub struct PartitionState {
     /// Eligible leader replicas (KIP-966), where the cluster tells them.
     pub elr: Vec<i32>,
     pub offline: Vec<i32>,
+    /// Of a topic that was made anew under its name; `None`: the one that the run began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anew: Option<[u8; 16]>,
 }

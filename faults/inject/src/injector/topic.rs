@@ -1,4 +1,4 @@
-//! Deeds on the topic: elections, settings, replicas, deleted records, more partitions.
+//! Deeds on the topic: elections, settings, replicas, deleted records, more partitions, another topic in its place.
 //!
 //! Promises: in effect, and over, is what the cluster says of itself afterwards: its metadata, its settings, its list of
 //! reassignments, its logs' starts. What was there before is known before anything is asked for, and is what healing brings
@@ -6,20 +6,52 @@
 //!
 //! Undo: none of it outlives the cluster, which is the run's own and ends with it.
 
-use crate::topic_admin::{Partition, Setting, TopicAdmin};
+use crate::topic_admin::{Partition, Setting, TopicAdmin, TopicId};
+use anew::Recreation;
 use plan::topic_deed::{Oldest, Replicas, TopicDeed};
 use std::collections::BTreeMap;
 use std::io;
 
+mod anew;
+
 /// What was asked of one part of the topic for one fault.
 #[derive(Debug)]
 enum Change {
-    Election { partition: u32, from: i32 },
-    Setting { key: String, value: String, former: Setting },
-    Replicas { partition: u32, wanted: Vec<i32>, former: Vec<i32> },
-    Unclean { partition: u32, isr: Vec<i32> },
-    Removal { partition: u32, start: i64, before: i64 },
-    Growth { from: u32, to: u32 },
+    Election {
+        partition: u32,
+        from: i32,
+    },
+    Setting {
+        key: String,
+        value: String,
+        former: Setting,
+    },
+    Replicas {
+        partition: u32,
+        wanted: Vec<i32>,
+        former: Vec<i32>,
+    },
+    Unclean {
+        partition: u32,
+        isr: Vec<i32>,
+    },
+    Removal {
+        partition: u32,
+        start: i64,
+        before: i64,
+    },
+    Growth {
+        from: u32,
+        to: u32,
+    },
+    Anew(Recreation),
+    /// `wanted` and `former`: replicas in their order.
+    Leadership {
+        partition: u32,
+        from: i32,
+        wanted: Vec<i32>,
+        former: Vec<i32>,
+    },
 }
 
 /// All changes of a run.
@@ -80,6 +112,13 @@ impl Changes {
                 }
                 Change::Removal { partition, start, before }
             }
+            TopicDeed::TransferLeadership => {
+                let partition = number(part, admin)?;
+                let now = admin.partition(partition)?;
+                let wanted = led_by_another(&now)?;
+                Change::Leadership { partition, from: now.leader, wanted, former: now.replicas }
+            }
+            TopicDeed::Recreate => Change::Anew(Recreation::of(admin)?),
             TopicDeed::AddPartitions { count } => {
                 let from = admin.partitions()?.len() as u32;
                 Change::Growth { from, to: from + u32::from(count) }
@@ -91,11 +130,33 @@ impl Changes {
             Change::Election { partition, .. } => admin.elect_preferred(*partition),
             Change::Setting { key, value, .. } => admin.set(key, Some(value)),
             Change::Replicas { partition, wanted, .. } => admin.reassign(*partition, wanted),
+            // Whoever looks whether it leads asks for what is missing: the controller may be away just now.
+            Change::Leadership { .. } => Ok(()),
             Change::Unclean { partition, .. } => admin.elect_unclean(*partition),
             Change::Removal { partition, before, .. } => {
                 admin.delete_records(*partition, *before).map(|_| ())
             }
             Change::Growth { to, .. } => admin.add_partitions(*to),
+            Change::Anew(recreation) => {
+                let refused = recreation.delete(admin);
+                if refused.is_err() {
+                    self.made.remove(&(fault, part.to_string()));
+                }
+                refused
+            }
+        }
+    }
+
+    /// Whether a fault has had the topic deleted, or may have.
+    pub fn is_deleted(&self, fault: u32, part: &str) -> bool {
+        matches!(self.made.get(&(fault, part.to_string())), Some(Change::Anew(_)))
+    }
+
+    /// The topic that a fault had made in the place of the deleted one, if every broker knows it.
+    pub fn anew(&self, fault: u32, part: &str) -> Option<TopicId> {
+        match self.made.get(&(fault, part.to_string()))? {
+            Change::Anew(recreation) => recreation.made(),
+            _ => None,
         }
     }
 
@@ -122,22 +183,26 @@ impl Changes {
                 Change::Election { .. }
                 | Change::Unclean { .. }
                 | Change::Removal { .. }
-                | Change::Growth { .. },
+                | Change::Growth { .. }
+                | Change::Anew(_),
             ) => Ok(()),
             Some(Change::Setting { key, former, .. }) => {
                 admin.set(key, former.own.then_some(former.value.as_str()))
             }
-            Some(Change::Replicas { partition, former, .. }) => admin.reassign(*partition, former),
+            Some(
+                Change::Replicas { partition, former, .. }
+                | Change::Leadership { partition, former, .. },
+            ) => admin.reassign(*partition, former),
         }
     }
 
     pub fn in_effect(
-        &self,
+        &mut self,
         fault: u32,
         part: &str,
         admin: &mut dyn TopicAdmin,
     ) -> Result<String, String> {
-        match self.made.get(&(fault, part.to_string())) {
+        match self.made.get_mut(&(fault, part.to_string())) {
             None => Err("nothing was asked of it".to_string()),
             Some(Change::Election { partition, from }) => {
                 let now = admin.partition(*partition).map_err(|error| error.to_string())?;
@@ -158,6 +223,21 @@ impl Changes {
                 let told = reassigned(*partition, wanted, admin)?;
                 Ok(format!("{told} (were {})", words(former)))
             }
+            Some(Change::Leadership { partition, from, wanted, former }) => {
+                let now = admin.partition(*partition).map_err(|error| error.to_string())?;
+                if now.replicas != *wanted {
+                    admin.reassign(*partition, wanted).map_err(|error| error.to_string())?;
+                }
+                let told = ordered(*partition, wanted, admin)?;
+                let leader = admin.partition(*partition).map_err(|error| error.to_string())?.leader;
+                let told =
+                    format!("led by broker {leader} (was {from}), {told} (were {})", words(former));
+                if wanted.first() == Some(&leader) {
+                    return Ok(told);
+                }
+                admin.elect_preferred(*partition).map_err(|error| error.to_string())?;
+                Err(told)
+            }
             Some(Change::Unclean { partition, isr }) => {
                 let now = admin.partition(*partition).map_err(|error| error.to_string())?;
                 match now.leader {
@@ -174,16 +254,17 @@ impl Changes {
                 if now >= *before { Ok(told) } else { Err(format!("{told}, not at {before}")) }
             }
             Some(Change::Growth { from, to }) => grown(*from, *to, admin),
+            Some(Change::Anew(recreation)) => recreation.look(admin),
         }
     }
 
     pub fn over(
-        &self,
+        &mut self,
         fault: u32,
         part: &str,
         admin: &mut dyn TopicAdmin,
     ) -> Result<String, String> {
-        match self.made.get(&(fault, part.to_string())) {
+        match self.made.get_mut(&(fault, part.to_string())) {
             None => Ok("nothing was asked of it".to_string()),
             Some(Change::Election { .. } | Change::Unclean { .. }) => {
                 Ok("an election has nothing to undo".to_string())
@@ -202,6 +283,7 @@ impl Changes {
                 }
             }
             Some(Change::Growth { from, to }) => grown(*from, *to, admin),
+            Some(Change::Anew(recreation)) => recreation.look(admin),
             Some(Change::Setting { key, former, .. }) => {
                 let now = setting(key, admin)?;
                 let whose = if now.own { "its own" } else { "no longer its own" };
@@ -210,6 +292,10 @@ impl Changes {
             }
             Some(Change::Replicas { partition, former, .. }) => {
                 let told = reassigned(*partition, former, admin)?;
+                Ok(format!("{told} again"))
+            }
+            Some(Change::Leadership { partition, former, .. }) => {
+                let told = ordered(*partition, former, admin)?;
                 Ok(format!("{told} again"))
             }
         }
@@ -276,6 +362,31 @@ fn wanted(to: Replicas, now: &Partition, admin: &dyn TopicAdmin) -> io::Result<V
     }
 }
 
+/// The replicas with another one first that is in sync.
+fn led_by_another(now: &Partition) -> io::Result<Vec<i32>> {
+    if now.leader < 0 {
+        return Err(io::Error::other("it has no leader"));
+    }
+    let is_heir = |id: &&i32| **id != now.leader && now.isr.contains(id);
+    let heir = now.replicas.iter().find(is_heir).copied();
+    let heir = heir.ok_or_else(|| io::Error::other("no other replica of it is in sync"))?;
+    let others = now.replicas.iter().copied().filter(|id| *id != heir);
+    Ok([heir].into_iter().chain(others).collect())
+}
+
+/// Whether the partition has these replicas in this order, in sync or not, and no reassignment goes on.
+fn ordered(partition: u32, wanted: &[i32], admin: &mut dyn TopicAdmin) -> Result<String, String> {
+    let now = admin.partition(partition).map_err(|error| error.to_string())?;
+    let told = format!("its replicas are {}", words(&now.replicas));
+    if now.replicas != wanted {
+        return Err(told);
+    }
+    match admin.is_reassigned(partition).map_err(|error| error.to_string())? {
+        true => Err(format!("{told}, and the reassignment goes on")),
+        false => Ok(told),
+    }
+}
+
 /// Whether the partition has these replicas, all in sync, and no reassignment goes on.
 fn reassigned(
     partition: u32,
@@ -283,14 +394,11 @@ fn reassigned(
     admin: &mut dyn TopicAdmin,
 ) -> Result<String, String> {
     let now = admin.partition(partition).map_err(|error| error.to_string())?;
-    let told = format!("its replicas are {}", words(&now.replicas));
-    if now.replicas != wanted || !wanted.iter().all(|id| now.isr.contains(id)) {
-        return Err(format!("{told}, in sync {}", words(&now.isr)));
+    if !wanted.iter().all(|id| now.isr.contains(id)) {
+        let (replicas, isr) = (words(&now.replicas), words(&now.isr));
+        return Err(format!("its replicas are {replicas}, in sync {isr}"));
     }
-    match admin.is_reassigned(partition).map_err(|error| error.to_string())? {
-        true => Err(format!("{told}, and the reassignment goes on")),
-        false => Ok(told),
-    }
+    ordered(partition, wanted, admin)
 }
 
 fn words(ids: &[i32]) -> String {

@@ -125,7 +125,9 @@ impl Checker<'_> {
             | DeedName::Reassign
             | DeedName::ElectUnclean
             | DeedName::DeleteRecords
-            | DeedName::AddPartitions => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
+            | DeedName::AddPartitions
+            | DeedName::DeleteAndRecreateTopic
+            | DeedName::TransferLeadership => Deed::Topic(self.topic_deed(path, name, raw, plan)?),
             DeedName::KillProducer
             | DeedName::StallConsumer
             | DeedName::Fence

@@ -37,13 +37,7 @@ impl Checker<'_> {
                 Some(TopicDeed::ChangeConfig { key: key?, value: value? })
             }
             DeedName::Reassign => {
-                if plan.target.kind == TargetKind::Bundled {
-                    self.wrong(
-                        path,
-                        "the bundled broker does not reassign partitions: it has no AlterPartitionReassignments",
-                        "[target] kind = \"kafka\"",
-                    );
-                }
+                self.reassigns(path, plan);
                 self.replicas(path, raw, plan).map(|to| TopicDeed::Reassign { to })
             }
             DeedName::DeleteRecords => {
@@ -51,8 +45,31 @@ impl Checker<'_> {
                 self.oldest(path, raw).map(|which| TopicDeed::DeleteRecords { which })
             }
             DeedName::AddPartitions => self.added(path, raw, plan),
+            DeedName::TransferLeadership => {
+                self.reassigns(path, plan);
+                if plan.topic.replication_factor < 2 {
+                    let message = "a partition with one replica has nobody else to lead it";
+                    self.wrong(path, message, "[topic] replication_factor = 3");
+                }
+                Some(TopicDeed::TransferLeadership)
+            }
+            DeedName::DeleteAndRecreateTopic => {
+                self.only_a_queue(path, plan, "does not go on with another topic");
+                Some(TopicDeed::Recreate)
+            }
             DeedName::ElectUnclean => Some(TopicDeed::ElectUnclean),
             _ => Some(TopicDeed::ElectPreferred),
+        }
+    }
+
+    /// Refuses what can't be asked to give a partition other replicas, or another order of them.
+    fn reassigns(&mut self, path: &str, plan: &Plan) {
+        if plan.target.kind == TargetKind::Bundled {
+            self.wrong(
+                path,
+                "the bundled broker does not reassign partitions: it has no AlterPartitionReassignments",
+                "[target] kind = \"kafka\"",
+            );
         }
     }
 
@@ -92,14 +109,16 @@ impl Checker<'_> {
         }
     }
 
-    fn added(&mut self, path: &str, raw: &mut RawParameters, plan: &Plan) -> Option<TopicDeed> {
+    /// Refuses what clients of other workloads would not follow, as `lacks` says.
+    fn only_a_queue(&mut self, path: &str, plan: &Plan, lacks: &str) {
         if plan.workload.name != WorkloadName::Queue {
-            let message = format!(
-                "the workload {} does not take new partitions into use",
-                plan.workload.name.as_str()
-            );
+            let message = format!("the workload {} {lacks}", plan.workload.name.as_str());
             self.wrong(path, message, "[workload] name = \"queue\"");
         }
+    }
+
+    fn added(&mut self, path: &str, raw: &mut RawParameters, plan: &Plan) -> Option<TopicDeed> {
+        self.only_a_queue(path, plan, "does not take new partitions into use");
         let given = raw.partitions.take().unwrap_or(1);
         let fits = u16::try_from(given).ok().filter(|n| (1..=ADDED_MAX).contains(&u64::from(*n)));
         if fits.is_none() {
@@ -174,13 +193,13 @@ impl Checker<'_> {
         on: Option<&str>,
     ) -> Option<Role> {
         let parts = match deed {
-            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
-                [Role::Topic].as_slice()
-            }
+            TopicDeed::ChangeConfig { .. }
+            | TopicDeed::AddPartitions { .. }
+            | TopicDeed::Recreate => [Role::Topic].as_slice(),
             TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => &[Role::Topic, Role::Partition],
-            TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => {
-                &[Role::Partition, Role::Topic]
-            }
+            TopicDeed::Reassign { .. }
+            | TopicDeed::DeleteRecords { .. }
+            | TopicDeed::TransferLeadership => &[Role::Partition, Role::Topic],
         };
         let Some(on) = on else { return parts.first().cloned() };
         let found = parts.iter().find(|part| role_name(part) == on).cloned();

@@ -89,20 +89,23 @@ impl Nemesis {
         // Beginning with the drawn one, for deeds that not every partition is fit for.
         let partitions = (0..count).map(|step| (drawn + step) % count);
         match deed {
-            TopicDeed::ChangeConfig { .. } | TopicDeed::AddPartitions { .. } => {
-                Ok(vec![self.topic.clone()])
-            }
+            TopicDeed::ChangeConfig { .. }
+            | TopicDeed::AddPartitions { .. }
+            | TopicDeed::Recreate => Ok(vec![self.topic.clone()]),
             TopicDeed::Reassign { .. } | TopicDeed::DeleteRecords { .. } => match on {
                 Role::Topic => Ok(partitions.map(log).collect()),
                 _ => Ok(vec![log(drawn)]),
             },
-            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean => {
+            TopicDeed::ElectPreferred | TopicDeed::ElectUnclean | TopicDeed::TransferLeadership => {
                 let fit = |partition: &u32| self.is_fit(deed, *partition);
                 let mut fit: Vec<String> = partitions.filter(fit).map(log).collect();
                 if *on == Role::Partition {
                     fit.truncate(1);
                 }
                 let nobody = match deed {
+                    TopicDeed::TransferLeadership => {
+                        "no partition had a leader and another replica in sync"
+                    }
                     TopicDeed::ElectUnclean => {
                         "no partition was without a leader while one of its replicas was alive"
                     }
@@ -119,6 +122,9 @@ impl Nemesis {
     fn is_fit(&self, deed: TopicDeed, partition: u32) -> bool {
         let Some(state) = self.view.partition(partition) else { return false };
         match deed {
+            TopicDeed::TransferLeadership => {
+                state.leader >= 0 && !self.view.heirs(partition).is_empty()
+            }
             TopicDeed::ElectUnclean => {
                 let is_alive = |broker: &i32| self.view.is_alive(*broker) == Some(true);
                 state.leader < 0 && state.replicas.iter().any(is_alive)

@@ -1,6 +1,7 @@
 //! Runs in which an administrator changed settings, or replicas, or asked for an election.
 
 use super::*;
+use model::history::TopicRef;
 
 /// The log's replicas and its ISR were changed to these.
 fn replicas(mut run: Run, at_ms: u64, replicas: &[i32], isr: &[i32]) -> Run {
@@ -56,4 +57,29 @@ fn an_unclean_election_that_was_asked_for_is_of_its_own_log_and_time() {
     is(unclean(asked("queue-0", 2_000).blind(3_000)), Word::NotPromised, "unclean election");
     let not_seen = asked("queue-0", 2_000).last_fault(|fault| fault.confirmed_ms = None);
     is(unclean(not_seen), Word::NotPromised, "unclean election");
+}
+
+#[test]
+fn what_was_done_to_a_topic_that_is_gone_says_nothing_of_the_one_in_its_place() {
+    let made_anew = || {
+        // Alone in sync on broker 1, whose disk went; then deleted.
+        let mut run = all(1).seen(19_000, 1, 1, &[1]).wiped("n1", 30_000);
+        run.facts.topics[0].deleted_ms = Some(40_000);
+        let mut topic = run.facts.topics[0].clone();
+        (topic.topic, topic.topic_id, topic.deleted_ms) = (TopicRef(1), [1; 16], None);
+        run.facts.topics.push(topic);
+        let mut log = run.facts.logs[0].clone();
+        (log.log.topic, log.first_ok_ms) = (TopicRef(1), Some(42_000));
+        run.facts.logs.push(log);
+        let mut run = replicas(run, 41_000, &[2, 3], &[2, 3]);
+        if let Some(Observation::Partition(state)) = run.cluster.last_mut() {
+            (state.leader, state.leader_epoch, state.anew) = (2, 0, Some([1; 16]));
+        }
+        run
+    };
+    is(made_anew(), Word::Held, "All 1,000");
+    let mut lost = made_anew().lost(45_000, 46_000);
+    let findings = lost.checks.iter_mut().flat_map(|check| &mut check.findings);
+    findings.for_each(|finding| finding.log.topic = TopicRef(1));
+    is(lost, Word::Broken, "no copy was destroyed");
 }

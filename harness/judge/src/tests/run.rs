@@ -142,6 +142,7 @@ impl Run {
             isr: isr.to_vec(),
             elr: elr.to_vec(),
             offline: Vec::new(),
+            anew: None,
         }));
         self
     }

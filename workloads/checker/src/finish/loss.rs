@@ -34,6 +34,8 @@ pub(super) struct Rows {
     not_looked_for: Vec<Row>,
     /// Acknowledged, and gone for a cause that is no loss.
     pub(super) removed: u64,
+    /// Of these, acknowledged when their topic had been asked to be deleted: it may have been the one that was made anew.
+    pub(super) of_either: u64,
     perhaps: u64,
     perhaps_because: &'static str,
 }
@@ -86,8 +88,16 @@ impl Closing<'_> {
         }
         let checker = self.checker;
         let log = checker.logs[record.log as usize].log;
-        // A damaged record is told as corrupted, one of a deleted topic is gone with it.
-        if record.is_corrupted() || checker.is_deleted(log) || self.is_uncommitted(slot) {
+        // A damaged record is told as corrupted.
+        if record.is_corrupted() || self.is_uncommitted(slot) {
+            return;
+        }
+        // One of a deleted topic is gone with it.
+        if let Some(deleted_ms) = checker.deleted_ms(log) {
+            let acknowledged = record.fate() == Fate::Ok;
+            rows.removed += u64::from(acknowledged);
+            let meanwhile = acknowledged && u64::from(record.done_ms) >= deleted_ms;
+            rows.of_either += u64::from(meanwhile && checker.was_made_anew(log));
             return;
         }
         let offset = checker.records.acknowledged_offset(slot);

@@ -76,6 +76,10 @@ impl Closing<'_> {
 
     /// Where a record stands first in its log: by the final reads, or by any where there are none.
     fn first_appearance(&self, slot: Slot, record: &records::Record) -> Option<i64> {
+        // The log that it was sent to is gone, and with it the memory of its producer: it was sent again, when that was over.
+        if record.is_carried_over() {
+            return None;
+        }
         if !record.is_sent() || !record.is_read() || self.finally_seen(record) == Some(false) {
             return None;
         }

@@ -77,7 +77,7 @@ impl Closing<'_> {
             _ => {}
         }
         let Some(elsewhere) = self.checker.records.elsewhere_of(slot, record) else { return };
-        if elsewhere.places.len() > 1 {
+        if elsewhere.places.len() > 1 && !record.is_carried_over() {
             sweep.duplicates.push(row());
         }
         let Some(acknowledged_at) = elsewhere.acknowledged_at else { return };

@@ -1,4 +1,5 @@
 use super::*;
+use crate::topic_admin::Known;
 use plan::topic_deed::{NodeList, Word};
 
 /// A topic in memory, of whose partitions all are like the first. A reassignment goes on, and followers delete nothing,
@@ -8,14 +9,38 @@ struct Fake {
     count: u32,
     own: Option<String>,
     going_on: bool,
+    /// Preferred ones that were asked for.
+    elections: u32,
     /// Where the leader's log starts, where its followers' do, and the high watermark.
     starts: (i64, i64),
     end: i64,
+    /// By broker, the id by which it knows the topic; what the controller has; and how deletions are answered.
+    ids: BTreeMap<i32, u8>,
+    dead: Vec<i32>,
+    controller: Option<u8>,
+    takes_deletions: io::Result<bool>,
 }
 
 fn fake() -> Fake {
     let partition = Partition { leader: 2, replicas: vec![1, 2, 3], isr: vec![1, 2, 3] };
-    Fake { partition, count: 1, own: None, going_on: false, starts: (10, 10), end: 110 }
+    let ids = [1, 2, 3, 4].map(|broker| (broker, 1)).into();
+    Fake {
+        partition,
+        count: 1,
+        own: None,
+        going_on: false,
+        elections: 0,
+        starts: (10, 10),
+        end: 110,
+        ids,
+        dead: Vec::new(),
+        controller: Some(1),
+        takes_deletions: Ok(true),
+    }
+}
+
+fn id(number: u8) -> TopicId {
+    [number; 16]
 }
 
 impl TopicAdmin for Fake {
@@ -31,11 +56,16 @@ impl TopicAdmin for Fake {
         vec![1, 2, 3, 4]
     }
 
+    fn is_dead(&self, broker: i32) -> bool {
+        self.dead.contains(&broker)
+    }
+
     fn partition(&mut self, _partition: u32) -> io::Result<Partition> {
         Ok(self.partition.clone())
     }
 
     fn elect_preferred(&mut self, _partition: u32) -> io::Result<()> {
+        self.elections += 1;
         Ok(())
     }
 
@@ -58,6 +88,28 @@ impl TopicAdmin for Fake {
 
     fn add_partitions(&mut self, total: u32) -> io::Result<()> {
         self.count = total;
+        Ok(())
+    }
+
+    fn known_to(&mut self, broker: i32) -> io::Result<Option<Known>> {
+        let partitions = self.partitions()?;
+        match self.ids.get(&broker) {
+            Some(0) => Err(io::Error::other("no answer")),
+            told => Ok(told.map(|number| Known { id: id(*number), partitions })),
+        }
+    }
+
+    fn delete(&mut self, which: TopicId) -> io::Result<bool> {
+        assert_eq!(self.controller.map(id), Some(which));
+        match std::mem::replace(&mut self.takes_deletions, Ok(true)) {
+            Ok(true) => self.controller = None,
+            other => return other,
+        }
+        Ok(true)
+    }
+
+    fn create(&mut self, partitions: u32) -> io::Result<()> {
+        (self.controller, self.count) = (Some(self.controller.unwrap_or(2)), partitions);
         Ok(())
     }
 
@@ -209,4 +261,105 @@ fn an_unclean_election_is_for_partitions_that_nobody_leads() {
     let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
     assert_eq!(told, "led by broker 3 (by nobody before; in sync was 2)");
     assert!(changes.over(1, "a-0-0", &mut topic).is_ok());
+}
+
+#[test]
+fn a_topic_is_made_anew_once_nobody_knows_the_old_one_and_seen_when_everybody_knows_the_new_one() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    topic.count = 3;
+    changes.inject(1, "a-0", TopicDeed::Recreate, &mut topic).unwrap();
+    assert!(changes.is_deleted(1, "a-0") && changes.anew(1, "a-0").is_none());
+    assert_eq!((topic.controller, topic.count), (None, 3));
+    topic.ids.retain(|broker, _| *broker == 3);
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!((told.as_str(), topic.controller), ("broker 3 still knows the deleted topic", None));
+    // One that does not answer holds nothing up but the end.
+    topic.ids = [(4, 0)].into();
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "no broker knows the new topic yet");
+    assert_eq!((topic.controller, topic.count), (Some(2), 3), "with as many partitions");
+    topic.ids = [(1, 2), (2, 2), (3, 2), (4, 0)].into();
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "broker 4 does not say: no answer");
+    // It is back, and has not heard of the deletion.
+    topic.ids.insert(4, 1);
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "broker 4 still knows the deleted topic");
+    topic.ids.insert(4, 2);
+    topic.partition.isr = vec![2];
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "on broker 1 a partition of the new topic has leader 2, in sync 2");
+    topic.partition.isr = vec![1, 2, 3];
+    assert_eq!(changes.anew(1, "a-0"), None);
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap();
+    assert_eq!(told, "every broker knows it as 02020202 (was 01010101)");
+    assert_eq!(changes.anew(1, "a-0"), Some(id(2)));
+    changes.heal(1, "a-0", &mut topic).unwrap();
+    assert_eq!(changes.over(1, "a-0", &mut topic), Ok(told));
+}
+
+#[test]
+fn a_dead_broker_is_not_waited_for_until_it_is_back() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    changes.inject(1, "a-0", TopicDeed::Recreate, &mut topic).unwrap();
+    topic.dead = vec![3];
+    topic.ids = [(1, 2), (2, 2), (4, 2), (3, 0)].into();
+    topic.partition.isr = vec![1, 2];
+    let told = changes.in_effect(1, "a-0", &mut topic).unwrap();
+    assert_eq!(told, "every broker but 3, dead, knows it as 02020202 (was 01010101)");
+    topic.dead = Vec::new();
+    topic.ids.insert(3, 1);
+    let told = changes.over(1, "a-0", &mut topic).unwrap_err();
+    assert_eq!(told, "broker 3 still knows the deleted topic");
+    topic.dead = vec![1, 2, 3, 4];
+    assert_eq!(changes.over(1, "a-0", &mut topic).unwrap_err(), "no broker runs");
+}
+
+#[test]
+fn a_deletion_that_is_refused_is_none_and_one_of_which_nobody_heard_is_asked_for_again() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    topic.takes_deletions = Err(io::Error::other("TOPIC_DELETION_DISABLED"));
+    assert!(changes.inject(1, "a-0", TopicDeed::Recreate, &mut topic).is_err());
+    assert!(!changes.is_deleted(1, "a-0"));
+    assert_eq!(changes.over(1, "a-0", &mut topic).unwrap(), "nothing was asked of it");
+    topic.takes_deletions = Ok(false);
+    changes.inject(2, "a-0", TopicDeed::Recreate, &mut topic).unwrap();
+    assert!(changes.is_deleted(2, "a-0") && topic.controller.is_some());
+    assert!(
+        changes.over(2, "a-0", &mut topic).unwrap_err().ends_with("still knows the deleted topic")
+    );
+    assert_eq!(topic.controller, None);
+    topic.ids = [1, 2, 3, 4].map(|broker| (broker, 0)).into();
+    let nobody = changes.inject(3, "a-0", TopicDeed::Recreate, &mut topic).unwrap_err();
+    assert_eq!(nobody.to_string(), "no answer");
+    topic.ids = BTreeMap::new();
+    let gone = changes.inject(3, "a-0", TopicDeed::Recreate, &mut topic).unwrap_err();
+    assert_eq!(gone.to_string(), "no broker knows the topic");
+}
+
+#[test]
+fn leadership_goes_to_another_replica_in_sync_and_the_order_comes_back() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    topic.partition.isr = vec![3, 2];
+    changes.inject(1, "a-0-0", TopicDeed::TransferLeadership, &mut topic).unwrap();
+    assert!(changes.in_effect(1, "a-0-0", &mut topic).unwrap_err().contains("goes on"));
+    assert_eq!((topic.partition.replicas.as_slice(), topic.elections), ([3, 1, 2].as_slice(), 0));
+    topic.going_on = false;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap_err();
+    assert_eq!(told, "led by broker 2 (was 2), its replicas are 3 1 2 (were 1 2 3)");
+    assert_eq!(topic.elections, 1, "it is elected by whoever sees that it does not lead");
+    topic.partition.leader = 3;
+    let told = changes.in_effect(1, "a-0-0", &mut topic).unwrap();
+    assert_eq!(told, "led by broker 3 (was 2), its replicas are 3 1 2 (were 1 2 3)");
+    assert!(changes.over(1, "a-0-0", &mut topic).is_err());
+    changes.heal(1, "a-0-0", &mut topic).unwrap();
+    topic.going_on = false;
+    assert_eq!(changes.over(1, "a-0-0", &mut topic).unwrap(), "its replicas are 1 2 3 again");
+    for (leader, isr, why) in
+        [(-1, vec![1], "it has no leader"), (2, vec![2], "no other replica of it is in sync")]
+    {
+        (topic.partition.leader, topic.partition.isr) = (leader, isr);
+        let error = changes.inject(2, "a-0-0", TopicDeed::TransferLeadership, &mut topic);
+        assert_eq!(error.unwrap_err().to_string(), why);
+    }
 }

@@ -28,6 +28,36 @@ fn a_change_of_the_topic_damages_no_node_and_stacks_with_what_does() {
 }
 
 #[test]
+fn a_topic_is_made_anew_when_nothing_else_is_asked_of_it_and_nothing_meanwhile() {
+    let text = "[target]\nkind = \"kafka\"\n[topic]\nname = \"queue\"\npartitions = 2\n\
+        [[fault]]\nname = \"reassign\"\nreplicas = 1\nfrom = \"1s\"\nfor = \"2s\"\n\
+        [[fault]]\nname = \"delete-and-recreate-topic\"\nfrom = \"2s\"\nfor = \"2s\"\n\
+        [[fault]]\nname = \"delete-records\"\nfrom = \"4s\"\nfor = \"0s\"\n\
+        [time]\nrun = \"15s\"\n";
+    let world = ran(&plan(text), 3);
+    let records = world.nemesis.records();
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+    assert_eq!(records[1].nodes, ["queue"]);
+    for pair in records.windows(2) {
+        assert!(pair[1].asked_ms >= pair[0].cleared_ms, "{records:#?}");
+    }
+}
+
+#[test]
+fn leadership_is_transferred_where_another_replica_is_in_sync_and_not_while_replicas_are_reassigned()
+ {
+    let text = "[target]\nkind = \"kafka\"\n[topic]\nname = \"queue\"\npartitions = 1\n\
+        [[fault]]\nname = \"reassign\"\nreplicas = 2\nfrom = \"1s\"\nfor = \"2s\"\n\
+        [[fault]]\nname = \"transfer-leadership\"\nfrom = \"2s\"\nfor = \"1s\"\n\
+        [time]\nrun = \"15s\"\n";
+    let world = ran(&plan(text), 3);
+    let records = world.nemesis.records();
+    assert!(records.iter().all(|record| record.state == FaultState::Cleared), "{records:#?}");
+    assert_eq!(records[1].nodes, ["queue-0"]);
+    assert!(records[1].asked_ms >= records[0].cleared_ms, "{records:#?}");
+}
+
+#[test]
 fn an_election_waits_for_a_partition_that_needs_one() {
     let elect =
         "[[fault]]\nname = \"elect-preferred\"\non = \"partition\"\nfrom = \"4s\"\nfor = \"0s\"\n";

@@ -117,6 +117,7 @@ impl World {
                 replicas,
                 elr: Vec::new(),
                 offline: Vec::new(),
+                anew: None,
             }
         });
         let topology = Topology { brokers, controllers };
@@ -283,7 +284,7 @@ impl World {
         if let Deed::Topic(deed) = deed {
             let like = |(other, part): &(u32, String)| {
                 let other = self.deeds.get(other).copied();
-                part == name && matches!(other, Some(Deed::Topic(other)) if deed.excludes(other))
+                matches!(other, Some(Deed::Topic(other)) if deed.meets(name, other, part))
             };
             assert!(!self.changes.iter().any(like), "{name} is changed twice at once");
             self.changes.insert((fault, name.to_string()));

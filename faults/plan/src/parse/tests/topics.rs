@@ -39,6 +39,10 @@ keep = 100
 [[fault]]
 name = "add-partitions"
 partitions = 3
+[[fault]]
+name = "delete-and-recreate-topic"
+[[fault]]
+name = "transfer-leadership"
 "#;
 
 #[test]
@@ -48,11 +52,13 @@ fn faults_on_the_topic_are_printed_as_they_are_written_and_read_again() {
     assert_eq!(load("resolved", &resolved, &[]).unwrap().plan, plan, "{resolved}");
     let on: Vec<&Role> = plan.faults.iter().map(|fault| &fault.on).collect();
     let (topic, partition) = (&Role::Topic, &Role::Partition);
-    assert_eq!(on, [topic, partition, topic, partition, topic, partition, partition, topic, topic]);
+    assert_eq!(on[..6], [topic, partition, topic, partition, topic, partition]);
+    assert_eq!(on[6..], [partition, topic, topic, topic, partition]);
     let deeds: Vec<Deed> = plan.faults[6..].iter().map(|fault| fault.deed).collect();
     let delete = |which| Deed::Topic(TopicDeed::DeleteRecords { which });
     assert_eq!(deeds[..2], [delete(Oldest::Percent(50)), delete(Oldest::AllBut(100))]);
     assert_eq!(deeds[2], Deed::Topic(TopicDeed::AddPartitions { count: 3 }));
+    assert_eq!(deeds[3], Deed::Topic(TopicDeed::Recreate));
     assert!(matches!(
         plan.faults[3].deed,
         Deed::Topic(TopicDeed::Reassign { to: Replicas::Count(1) })
@@ -99,6 +105,19 @@ fn a_fault_on_the_topic_that_makes_no_sense_is_refused_with_help() {
             of("add-partitions", "[workload]\nname = \"groups\""),
             "the workload groups does not take new partitions",
         ),
+        (
+            of("delete-and-recreate-topic", "[workload]\nname = \"transactions\""),
+            "the workload transactions does not go on with another topic",
+        ),
+        (
+            "[[fault]]\nname = \"transfer-leadership\"\n".to_string(),
+            "the bundled broker does not reassign partitions",
+        ),
+        (
+            of("transfer-leadership", "[topic]\nreplication_factor = 1\nmin_insync_replicas = 1"),
+            "nobody else to lead it",
+        ),
+        (of("delete-and-recreate-topic", "on = \"partition\""), "on = \"topic\", or leave"),
         (of("elect-unclean", "on = \"leader\""), "is done to the topic, not to a node"),
         (of("elect-preferred", "on = \"leader\""), "is done to the topic, not to a node"),
         (of("elect-preferred", "key = \"a\""), "`key` means nothing to `elect-preferred`"),
