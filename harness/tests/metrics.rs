@@ -157,7 +157,7 @@ fn apache_kafka_tells_the_same_by_the_same_names() {
         assert!(told.starts_with("yes"), "{told}");
         a_missing_replica_is_told(&run);
     } else {
-        assert!(told.starts_with("no") && told.contains("get-kafka.sh"), "{told}");
+        assert!(told.starts_with("no") && told.contains("get-metrics-agent.sh"), "{told}");
         assert!(read(&run.join("report.html")).contains("<b>No metrics:</b>"));
     }
     place.assert_nothing_left();
