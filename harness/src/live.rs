@@ -55,6 +55,10 @@ impl Counters {
         self.found.lock().expect("no holder of this lock panics").clone()
     }
 
+    pub fn sent_and_acknowledged(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.ok.load(Ordering::Relaxed))
+    }
+
     /// Every partition that was sent to has acknowledged something.
     pub fn acknowledged_everywhere(&self) -> bool {
         let is_zero = |counter: &AtomicU64| counter.load(Ordering::Relaxed) == 0;

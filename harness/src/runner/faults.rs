@@ -140,12 +140,14 @@ impl<'s, 'a> Stage<'s, 'a> {
     fn baseline(&mut self, what: &str, load: &Load) -> Result<()> {
         let patience_ms = self.now_ms() + self.live.plan.time.warm_up.0;
         let deadline_ms = self.live.plan.time.deadline.0;
+        let baseline_ms = self.live.plan.time.baseline.0;
         loop {
             let begun = self.now_ms();
+            let so_far = self.counters.sent_and_acknowledged();
             self.phase(Phase::Baseline);
             self.live.progress.phase(begun, "baseline", what);
             let calm = Calm::since(begun, deadline_ms);
-            let end_ms = begun + self.live.plan.time.baseline.0;
+            let end_ms = begun + baseline_ms;
             while self.goes_on() && self.now_ms() < end_ms {
                 self.step(end_ms)?;
                 let now = self.now_ms();
@@ -154,9 +156,12 @@ impl<'s, 'a> Stage<'s, 'a> {
                 }
             }
             let now = self.now_ms();
-            let is_good =
-                calm.holds(now, &self.counters) && self.counters.acknowledged_everywhere();
-            if is_good || now >= patience_ms || !self.goes_on() {
+            let (sent, acknowledged) = self.counters.sent_and_acknowledged();
+            let is_good = sent > so_far.0
+                && acknowledged > so_far.1
+                && calm.holds(now, &self.counters)
+                && self.counters.acknowledged_everywhere();
+            if is_good || baseline_ms == 0 || now >= patience_ms || !self.goes_on() {
                 return Ok(());
             }
             self.warm_up(what, patience_ms)?;
