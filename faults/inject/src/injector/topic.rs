@@ -225,6 +225,10 @@ impl Changes {
             }
             Some(Change::Leadership { partition, from, wanted, former }) => {
                 let now = admin.partition(*partition).map_err(|error| error.to_string())?;
+                // Who was to lead has fallen behind since: another fault, say. Nobody would elect it.
+                if wanted.first().is_some_and(|heir| !now.isr.contains(heir)) {
+                    *wanted = led_by_another(&now).map_err(|error| error.to_string())?;
+                }
                 if now.replicas != *wanted {
                     admin.reassign(*partition, wanted).map_err(|error| error.to_string())?;
                 }

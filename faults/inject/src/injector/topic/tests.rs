@@ -338,6 +338,24 @@ fn a_deletion_that_is_refused_is_none_and_one_of_which_nobody_heard_is_asked_for
 }
 
 #[test]
+fn who_was_to_lead_and_fell_behind_is_replaced() {
+    let (mut changes, mut topic) = (Changes::default(), fake());
+    topic.partition.isr = vec![1, 2, 3];
+    changes.inject(1, "a-0-0", TopicDeed::TransferLeadership, &mut topic).unwrap();
+    let _ = changes.in_effect(1, "a-0-0", &mut topic);
+    assert_eq!(topic.partition.replicas, [1, 2, 3]);
+    topic.partition.isr = vec![2, 3];
+    let _ = changes.in_effect(1, "a-0-0", &mut topic);
+    assert_eq!(topic.partition.replicas, [3, 1, 2]);
+    (topic.going_on, topic.partition.leader) = (false, 3);
+    assert!(changes.in_effect(1, "a-0-0", &mut topic).is_ok());
+    topic.partition.isr = vec![2];
+    topic.partition.leader = 2;
+    let error = changes.in_effect(1, "a-0-0", &mut topic).unwrap_err();
+    assert_eq!(error, "no other replica of it is in sync");
+}
+
+#[test]
 fn leadership_goes_to_another_replica_in_sync_and_the_order_comes_back() {
     let (mut changes, mut topic) = (Changes::default(), fake());
     topic.partition.isr = vec![3, 2];
