@@ -16,7 +16,7 @@ const ADD_PARTITIONS_MS: u64 = 20_000;
 /// Every broker has to hear of the deletion and of the new topic, one that is just being started among them.
 const RECREATE_MS: u64 = 60_000;
 /// The order of replicas, and the election after it.
-const TRANSFER_MS: u64 = 15_000;
+const TRANSFER_MS: u64 = 60_000;
 
 /// The longest name of a setting, and its longest value. Kafka's longest name has 37 characters.
 pub const WORD_BYTES_MAX: usize = 48;
